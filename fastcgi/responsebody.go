@@ -1,0 +1,90 @@
+package fastcgi
+
+import "io"
+
+// A responseBody is the body of an answer, read by the caller of RoundTrip.
+type responseBody exchange
+
+// Read reads on. At the end of a complete answer the error is io.EOF.
+func (b *responseBody) Read(p []byte) (int, error) {
+	x := (*exchange)(b)
+	for x.off == len(x.out) {
+		if ok, err := x.take(); err != nil {
+			return 0, err
+		} else if ok {
+			break
+		}
+		if err := x.block(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, x.out[x.off:])
+	x.off += n
+	return n, nil
+}
+
+// WriteTo writes the rest of the body to w, each piece as it comes. If w has
+// a method Flush() error, it is called before a wait for more, so that what
+// the application has sent is not held back.
+func (b *responseBody) WriteTo(w io.Writer) (n int64, err error) {
+	x := (*exchange)(b)
+	flusher, _ := w.(interface{ Flush() error })
+	for unflushed := false; ; {
+		if x.off == len(x.out) {
+			ok, err := x.take()
+			if err == io.EOF {
+				return n, nil
+			} else if err != nil {
+				return n, err
+			}
+			if !ok {
+				if unflushed && flusher != nil {
+					if err := flusher.Flush(); err != nil {
+						return n, err
+					}
+				}
+				unflushed = false
+				if err := x.block(); err != nil {
+					return n, err
+				}
+				continue
+			}
+		}
+		m, err := w.Write(x.out[x.off:])
+		n += int64(m)
+		x.off += m
+		if err != nil {
+			return n, err
+		}
+		unflushed = true
+	}
+}
+
+// Close ends the exchange. If the answer has not ended, little of it is left,
+// and nobody has given up, the connection is still kept.
+func (b *responseBody) Close() error {
+	(*exchange)(b).finish()
+	return nil
+}
+
+// take takes what has come of the body and leaves the caller's spent buffer in
+// its place. ok is false if nothing has come yet.
+func (x *exchange) take() (ok bool, err error) {
+	if x.finished.Load() {
+		return false, ErrClosed
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.a.body) == 0 {
+		switch {
+		case x.err != nil:
+			return false, x.err
+		case x.a.end || x.a.quiet:
+			return false, io.EOF
+		}
+		return false, nil
+	}
+	x.out, x.a.body, x.off = x.a.body, x.out[:0], 0
+	x.taken()
+	return true, nil
+}
