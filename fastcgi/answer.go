@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/sluice-gateway/sluice/cgi"
 )
@@ -17,12 +18,12 @@ type answer struct {
 	interim  []cgi.Head // 1xx, not yet taken
 	stderr   func(p []byte)
 
-	body    []byte // of STDOUT, not yet taken by the reader
-	size    int64  // bytes of body so far
-	started bool   // some record has come
-	quiet   bool   // STDOUT has been ended
-	end     bool   // END_REQUEST has come
-	discard bool   // nobody wants the body any more
+	body    *bytesBuffer // of STDOUT, not yet taken by the reader; nil if nothing
+	size    int64        // bytes of body so far
+	started bool         // some record has come
+	quiet   bool         // STDOUT has been ended
+	end     bool         // END_REQUEST has come
+	discard bool         // nobody wants the body any more
 }
 
 // feed takes one piece. An error is final and the connection is lost with it.
@@ -87,9 +88,9 @@ func (a *answer) stdout(p Piece) error {
 	a.size += int64(len(b))
 	if !a.discard && len(b) > 0 {
 		if a.body == nil {
-			a.body = newBody()
+			a.body = bodies.Get().(*bytesBuffer)
 		}
-		a.body = append(a.body, b...)
+		a.body.b = append(a.body.b, b...)
 	}
 	return nil
 }
@@ -125,6 +126,27 @@ func (a *answer) closed(cause error) error {
 		return errEarly
 	}
 	return cause
+}
+
+// waiting is how much of the body has come and was not taken, in bytes.
+func (a *answer) waiting() int {
+	if a.body == nil {
+		return 0
+	}
+	return len(a.body.b)
+}
+
+// A bytesBuffer holds a part of the body of an answer.
+type bytesBuffer struct{ b []byte }
+
+var bodies = sync.Pool{New: func() any { return new(bytesBuffer) }}
+
+// free is called by whoever took the buffer and has no more use for it.
+func (f *bytesBuffer) free() {
+	if f != nil && cap(f.b) <= 2*window {
+		f.b = f.b[:0]
+		bodies.Put(f)
+	}
 }
 
 var errEarly = fmt.Errorf("connection closed before the end of the response: %w", io.ErrUnexpectedEOF)

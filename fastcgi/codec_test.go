@@ -283,12 +283,19 @@ func readAnswer(chunks ...[]byte) string {
 				b, err = rest, a.feed(p)
 			}
 			if err != nil {
-				return fmt.Sprintf("%v %+v %q error", a.haveHead, a.head, a.body)
+				return fmt.Sprintf("%v %+v %q error", a.haveHead, a.head, bodyOf(&a))
 			}
 			if !ok {
 				break
 			}
 		}
 	}
-	return fmt.Sprintf("%v %+v %q %v %v", a.haveHead, a.head, a.body, a.quiet, a.end)
+	return fmt.Sprintf("%v %+v %q %v %v", a.haveHead, a.head, bodyOf(&a), a.quiet, a.end)
+}
+
+func bodyOf(a *answer) []byte {
+	if a.body == nil {
+		return nil
+	}
+	return a.body.b
 }

@@ -41,9 +41,10 @@ type exchange struct {
 	notify chan struct{} // holds one token when something changed for the caller
 	space  chan struct{} // holds one token when the caller took some of the body
 
-	timer *time.Timer // of the caller
-	out   []byte      // what the caller took of the body; out[off:] is unread
-	off   int
+	timer *time.Timer  // of the caller
+	out   *bytesBuffer // what the caller took of the body; nil at first
+	rest  []byte       // what is unread of out
+	resp  cgi.Response
 }
 
 func newExchange(ctx context.Context, c *conn, r *cgi.Request) *exchange {
@@ -75,7 +76,8 @@ func (x *exchange) run(head []byte) (*cgi.Response, error) {
 		x.abort(err)
 		return nil, err
 	}
-	return &cgi.Response{Head: h, Body: (*responseBody)(x)}, nil
+	x.resp = cgi.Response{Head: h, Body: (*responseBody)(x)}
+	return &x.resp, nil
 }
 
 // awaitHead waits for the head and passes interim responses on.
@@ -152,8 +154,8 @@ func (x *exchange) failed(op string, err error) error {
 	x.mu.Lock()
 	begun := x.a.started
 	x.mu.Unlock()
-	var refused *RefusedError
 	retry := !begun && broken(err) && x.r.Idempotent()
+	var refused *RefusedError
 	if errors.As(err, &refused) {
 		op, retry = "answer", refused.Status != UnknownRole
 	}
@@ -220,7 +222,7 @@ var errUnwanted = errors.New("the rest of the answer is not wanted")
 func (x *exchange) wait() {
 	for {
 		x.mu.Lock()
-		full := len(x.a.body) > window
+		full := x.a.waiting() > window
 		x.mu.Unlock()
 		if !full {
 			return
@@ -242,13 +244,17 @@ func (x *exchange) settle() {
 		return
 	}
 	x.settled = true
-	var refused *RefusedError
-	reusable := !x.dirty && x.sendErr == nil && (x.err == nil || errors.As(x.err, &refused))
+	reusable := !x.dirty && x.sendErr == nil && (x.err == nil || isRefused(x.err))
 	if x.timed {
 		x.c.nc.SetDeadline(time.Time{})
 	}
 	x.mu.Unlock()
 	x.c.release(reusable)
+}
+
+func isRefused(err error) bool {
+	var refused *RefusedError
+	return errors.As(err, &refused)
 }
 
 // drop closes the connection, unless it has been given back: another request
@@ -307,13 +313,13 @@ func (x *exchange) finish() {
 		x.c.nc.SetReadDeadline(time.Now().Add(drainTime))
 	}
 	x.a.discard, x.a.size = true, 0
-	freeBody(x.a.body)
+	x.a.body.free()
 	x.a.body = nil
 	end := x.a.end
 	x.log.end()
 	x.mu.Unlock()
-	freeBody(x.out)
-	x.out, x.off = nil, 0
+	x.out.free()
+	x.out, x.rest = nil, nil
 	if waiting {
 		x.c.host.answered(x)
 	}

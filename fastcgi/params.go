@@ -38,26 +38,51 @@ func appendLen(dst []byte, n int) []byte {
 // would be longer than max bytes (0: no bound), the error is ErrTooLong and
 // dst is returned as it came.
 func AppendParams(dst []byte, id uint16, params iter.Seq2[string, string], max int) ([]byte, error) {
-	start, record := len(dst), len(dst)
-	dst = AppendHeader(dst, TypeParams, id, 0, 0)
-	for name, value := range params {
-		pair := len(dst)
-		var err error
-		if dst, err = AppendPair(dst, name, value); err != nil {
-			return dst[:start], err
-		}
-		if max > 0 && len(dst)-start > max {
-			return dst[:start], ErrTooLong
-		}
-		if len(dst)-record-headerLen > MaxContent {
-			dst, record = splitParams(dst, record, pair, id)
-		}
+	var e paramsEncoder
+	return e.encode(dst, id, params, max, e.add)
+}
+
+// A paramsEncoder is AppendParams at work. It is a type, and the loop is not
+// a range over the sequence, so that a client can keep one together with its
+// method value: that is what makes the encoding free of allocations.
+type paramsEncoder struct {
+	dst    []byte
+	start  int // of the stream in dst
+	record int // of the last record in dst
+	id     uint16
+	max    int
+	err    error
+}
+
+func (e *paramsEncoder) encode(dst []byte, id uint16, params iter.Seq2[string, string], max int, add func(name, value string) bool) ([]byte, error) {
+	*e = paramsEncoder{dst: AppendHeader(dst, TypeParams, id, 0, 0), start: len(dst), record: len(dst), id: id, max: max}
+	params(add)
+	dst = e.dst
+	e.dst = nil
+	if e.err != nil {
+		return dst[:e.start], e.err
 	}
-	if len(dst)-record == headerLen {
+	if len(dst)-e.record == headerLen {
 		return dst, nil // the empty record is the end of the stream
 	}
-	setLength(dst, record)
+	setLength(dst, e.record)
 	return AppendEnd(dst, TypeParams, id), nil
+}
+
+// add appends one pair and reports whether more may follow.
+func (e *paramsEncoder) add(name, value string) bool {
+	pair := len(e.dst)
+	if e.dst, e.err = AppendPair(e.dst, name, value); e.err != nil {
+		return false
+	}
+	if e.max > 0 && len(e.dst)-e.start > e.max {
+		e.err = ErrTooLong
+		return false
+	}
+	if len(e.dst)-e.record-headerLen > MaxContent {
+		e.dst, e.record = splitParams(e.dst, e.record, pair, e.id)
+	}
+	return true
 }
 
 // splitParams makes a new record before the pair that made the one at record

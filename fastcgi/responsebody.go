@@ -8,7 +8,7 @@ type responseBody exchange
 // Read reads on. At the end of a complete answer the error is io.EOF.
 func (b *responseBody) Read(p []byte) (int, error) {
 	x := (*exchange)(b)
-	for x.off == len(x.out) {
+	for len(x.rest) == 0 {
 		if ok, err := x.take(); err != nil {
 			return 0, err
 		} else if ok {
@@ -18,8 +18,8 @@ func (b *responseBody) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n := copy(p, x.out[x.off:])
-	x.off += n
+	n := copy(p, x.rest)
+	x.rest = x.rest[n:]
 	return n, nil
 }
 
@@ -30,7 +30,7 @@ func (b *responseBody) WriteTo(w io.Writer) (n int64, err error) {
 	x := (*exchange)(b)
 	flusher, _ := w.(interface{ Flush() error })
 	for unflushed := false; ; {
-		if x.off == len(x.out) {
+		if len(x.rest) == 0 {
 			ok, err := x.take()
 			if err == io.EOF {
 				return n, nil
@@ -50,9 +50,9 @@ func (b *responseBody) WriteTo(w io.Writer) (n int64, err error) {
 				continue
 			}
 		}
-		m, err := w.Write(x.out[x.off:])
+		m, err := w.Write(x.rest)
 		n += int64(m)
-		x.off += m
+		x.rest = x.rest[m:]
 		if err != nil {
 			return n, err
 		}
@@ -75,7 +75,7 @@ func (x *exchange) take() (ok bool, err error) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(x.a.body) == 0 {
+	if x.a.waiting() == 0 {
 		switch {
 		case x.err != nil:
 			return false, x.err
@@ -84,7 +84,12 @@ func (x *exchange) take() (ok bool, err error) {
 		}
 		return false, nil
 	}
-	x.out, x.a.body, x.off = x.a.body, x.out[:0], 0
+	spent := x.out
+	if spent != nil {
+		spent.b = spent.b[:0]
+	}
+	x.out, x.a.body = x.a.body, spent
+	x.rest = x.out.b
 	x.taken()
 	return true, nil
 }

@@ -10,10 +10,19 @@ import (
 	"github.com/sluice-gateway/sluice/cgi"
 )
 
-// A buffer is a slice that is used again.
-type buffer struct{ b []byte }
+// A buffer is a slice that is used again, with what it takes to encode params
+// into it.
+type buffer struct {
+	b      []byte
+	params paramsEncoder
+	add    func(name, value string) bool
+}
 
-var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, 2<<10)} }}
+var buffers = sync.Pool{New: func() any {
+	f := &buffer{b: make([]byte, 0, 2<<10)}
+	f.add = f.params.add
+	return f
+}}
 
 func (f *buffer) free() {
 	if cap(f.b) <= keptBuffer {
@@ -32,7 +41,7 @@ func (c *Client) encode(r *cgi.Request) (*buffer, error) {
 	f := buffers.Get().(*buffer)
 	var err error
 	f.b = AppendBegin(f.b, requestID, Begin{Role: uint16(r.Role) + RoleResponder, KeepConn: c.maxIdle() > 0})
-	if f.b, err = AppendParams(f.b, requestID, r.Params(), max); err != nil {
+	if f.b, err = f.params.encode(f.b, requestID, r.Params(), max, f.add); err != nil {
 		f.free()
 		return nil, err
 	}
@@ -140,17 +149,6 @@ type bodyError struct{ err error }
 
 func (e *bodyError) Error() string { return "request body: " + e.err.Error() }
 func (e *bodyError) Unwrap() error { return e.err }
-
-// bodies are buffers for the body of an answer.
-var bodies = sync.Pool{New: func() any { return new([]byte) }}
-
-func newBody() []byte { return (*bodies.Get().(*[]byte))[:0] }
-
-func freeBody(b []byte) {
-	if cap(b) > 0 && cap(b) <= 2*window {
-		bodies.Put(&b)
-	}
-}
 
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
