@@ -13,8 +13,10 @@ import (
 //
 // REQUEST_URI may be missing (RFC 3875 does not know it) or lack the query
 // (golang/go#54961): the target is then put together from SCRIPT_NAME,
-// PATH_INFO and QUERY_STRING. A wrong CONTENT_LENGTH or a missing
-// REQUEST_METHOD is an error that wraps ErrMalformed.
+// PATH_INFO and QUERY_STRING. Of the HTTP_* those become header fields that
+// Params makes: nginx sends HTTP_CONTENT_LENGTH and HTTP_PROXY as well. A wrong
+// CONTENT_LENGTH or a missing REQUEST_METHOD is an error that wraps
+// ErrMalformed.
 func FromParams(params []Field) (*Request, error) {
 	r := &Request{Received: params, ContentLength: -1}
 	if r.Received == nil {
@@ -69,7 +71,7 @@ func FromParams(params []Field) (*Request, error) {
 			}
 			r.ContentLength = n
 		default:
-			if name, ok := fieldName(p.Name); ok {
+			if name, ok := fieldName(p.Name); ok && passes(name) {
 				r.Header = append(r.Header, Field{name, p.Value})
 			}
 		}
@@ -109,8 +111,10 @@ func parseLength(s string) (int64, bool) {
 func target(uri string, s *Script, query string) string {
 	if !strings.HasPrefix(uri, "/") {
 		if _, rest, ok := strings.Cut(uri, "://"); ok {
-			_, path, _ := strings.Cut(rest, "/")
-			uri = "/" + path
+			uri = "/"
+			if i := strings.IndexAny(rest, "/?"); i >= 0 {
+				uri += strings.TrimPrefix(rest[i:], "/")
+			}
 		}
 	}
 	if uri == "" {
@@ -125,13 +129,14 @@ func target(uri string, s *Script, query string) string {
 	return uri
 }
 
-// escapePath encodes what may not stand in the path of a target.
+// escapePath encodes what may not stand in the path of a target (RFC 3986
+// §3.3).
 func escapePath(path string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(path) {
 		c := path[i]
-		if c == '/' || isToken(c) && c != '%' && c != '#' || strings.IndexByte("@:=,;()", c) >= 0 {
+		if isAlnum(c) || strings.IndexByte("/-._~!$&'()*+,;=:@", c) >= 0 {
 			b.WriteByte(c)
 			continue
 		}

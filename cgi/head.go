@@ -1,6 +1,7 @@
 package cgi
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -41,6 +42,7 @@ type HeadParser struct {
 
 	buf  []byte // the head so far, when it came in more than one piece
 	line int    // where the current line starts in buf
+	seen int    // how much of buf has been searched for the end of that line
 }
 
 // Feed takes the next bytes of the response. It returns how many of them
@@ -73,16 +75,18 @@ func (p *HeadParser) Feed(b []byte) (n int, done bool, err error) {
 // end returns the length of the head in all, or -1 if its end has not come. A
 // line ends with LF or CR LF, mixed as the application likes.
 func (p *HeadParser) end(all []byte) int {
-	for i := p.line; i < len(all); i++ {
-		if all[i] != '\n' {
-			continue
+	for {
+		i := bytes.IndexByte(all[p.seen:], '\n')
+		if i < 0 {
+			p.seen = len(all)
+			return -1
 		}
-		if line := all[p.line:i]; len(line) == 0 || len(line) == 1 && line[0] == '\r' {
-			return i + 1
+		next := p.seen + i + 1
+		if line := all[p.line : next-1]; len(line) == 0 || len(line) == 1 && line[0] == '\r' {
+			return next
 		}
-		p.line = i + 1
+		p.line, p.seen = next, next
 	}
-	return -1
 }
 
 func (p *HeadParser) maxBytes() int {
@@ -102,7 +106,7 @@ func (p *HeadParser) Started() bool { return len(p.buf) > 0 }
 // once, after Feed has said done.
 func (p *HeadParser) Head() (Head, error) {
 	s := string(p.buf)
-	p.buf, p.line = p.buf[:0], 0
+	p.buf, p.line, p.seen = p.buf[:0], 0, 0
 	max := p.MaxFields
 	if max == 0 {
 		max = DefaultMaxFields
@@ -114,6 +118,8 @@ func (p *HeadParser) Head() (Head, error) {
 func parseHead(s string, maxFields int) (Head, error) {
 	h := Head{ContentLength: -1, Header: make(Header, 0, min(strings.Count(s, "\n"), 64))}
 	var status string
+	var hasStatus bool
+	var last *string // what a folded line continues
 	for first := true; ; first = false {
 		var line string
 		line, s, _ = strings.Cut(s, "\n")
@@ -125,10 +131,14 @@ func parseHead(s string, maxFields int) (Head, error) {
 			// A "non-parsed header" script (RFC 3875 §5): its status line is
 			// taken, the rest is read like any other head.
 			_, status, _ = strings.Cut(line, " ")
+			hasStatus = true
+			if c, bad := control(status); bad {
+				return h, fmt.Errorf("%w: control character %#02x in the status line", ErrMalformed, c)
+			}
 			continue
 		}
 		if line[0] == ' ' || line[0] == '\t' {
-			if err := unfold(h.Header, line); err != nil {
+			if err := unfold(last, line); err != nil {
 				return h, err
 			}
 			continue
@@ -138,23 +148,21 @@ func parseHead(s string, maxFields int) (Head, error) {
 			return h, err
 		}
 		if strings.EqualFold(f.Name, "Status") {
-			if status != "" {
+			if hasStatus {
 				return h, fmt.Errorf("%w: more than one Status", ErrMalformed)
 			}
-			status = f.Value
-			if status == "" {
-				return h, fmt.Errorf("%w: empty Status", ErrMalformed)
-			}
+			status, hasStatus, last = f.Value, true, &status
 			continue
 		}
 		if h.Header = append(h.Header, f); maxFields > 0 && len(h.Header) > maxFields {
 			return h, fmt.Errorf("%w: more than %d fields", ErrTooLarge, maxFields)
 		}
+		last = &h.Header[len(h.Header)-1].Value
 	}
 	if err := h.frame(); err != nil {
 		return h, err
 	}
-	return h, h.decide(status)
+	return h, h.decide(status, hasStatus)
 }
 
 // parseField reads one line "Name: value".
@@ -170,17 +178,16 @@ func parseField(line string) (Field, error) {
 	return Field{name, value}, nil
 }
 
-// unfold appends a continuation line to the last field (RFC 9112 §5.2).
-func unfold(h Header, line string) error {
-	if len(h) == 0 {
-		return fmt.Errorf("%w: the first line starts with a space", ErrMalformed)
+// unfold appends a continuation line to the value before it (RFC 9112 §5.2).
+func unfold(value *string, line string) error {
+	if value == nil {
+		return fmt.Errorf("%w: no field before a line that starts with a space", ErrMalformed)
 	}
-	value := strings.Trim(line, " \t")
-	if c, bad := control(value); bad {
-		return fmt.Errorf("%w: control character %#02x in the value of %s", ErrMalformed, c, h[len(h)-1].Name)
+	more := strings.Trim(line, " \t")
+	if c, bad := control(more); bad {
+		return fmt.Errorf("%w: control character %#02x in a folded line", ErrMalformed, c)
 	}
-	last := &h[len(h)-1]
-	last.Value = strings.TrimRight(last.Value+" "+value, " ")
+	*value = strings.Trim(*value+" "+more, " \t")
 	return nil
 }
 
@@ -223,8 +230,8 @@ func (h *Head) frame() error {
 }
 
 // decide sets Status and LocalRedirect (RFC 3875 §6.2, §6.3.3).
-func (h *Head) decide(status string) error {
-	if status != "" {
+func (h *Head) decide(status string, hasStatus bool) error {
+	if hasStatus {
 		code, ok := parseStatus(status)
 		if !ok {
 			return fmt.Errorf("%w: Status %.40q", ErrMalformed, status)
@@ -238,10 +245,16 @@ func (h *Head) decide(status string) error {
 		return nil
 	}
 	h.Status = 302
-	if len(h.Header) == 1 && location[0] == '/' {
+	if len(h.Header) == 1 && isLocal(location) {
 		h.LocalRedirect = location
 	}
 	return nil
+}
+
+// isLocal reports whether a Location is a path on this server. "//host/path"
+// names another one, and only a client can follow a fragment.
+func isLocal(location string) bool {
+	return location[0] == '/' && !strings.HasPrefix(location, "//") && !strings.Contains(location, "#")
 }
 
 // parseStatus reads "404" or "404 Not Found". Switching protocols is not

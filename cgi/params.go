@@ -2,6 +2,7 @@ package cgi
 
 import (
 	"iter"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -22,7 +23,8 @@ const Software = "sluice"
 //     (https://httpoxy.org), nor are hop-by-hop fields, nor what a variable
 //     above already says.
 //   - Fields of one name are joined with ", ", Cookie with "; ".
-//   - Extra wins over a variable of the same name and comes last.
+//   - Extra wins over a variable of the same name and comes last. Of two in
+//     Extra with one name, the later counts.
 //   - An authorizer is not told of the body or the script (FastCGI 1.0 §6.3).
 //
 // If r.Received is not nil, it is yielded as it is.
@@ -35,7 +37,11 @@ func (r *Request) Params() iter.Seq2[string, string] {
 		if !r.variables(yield) || !r.headerParams(yield) {
 			return
 		}
-		eachField(r.Extra, yield)
+		for i, f := range r.Extra {
+			if !isIn(r.Extra[i+1:], f.Name) && !yield(f.Name, f.Value) {
+				return
+			}
+		}
 	}
 }
 
@@ -63,7 +69,7 @@ func (r *Request) variables(yield func(name, value string) bool) bool {
 		}
 		scriptName := s.Name
 		if scriptName == "" && s.PathInfo == "" && s.Filename == "" {
-			scriptName = path
+			scriptName = unescape(path)
 		}
 		if !put("SCRIPT_NAME", scriptName) || !opt("PATH_INFO", s.PathInfo) {
 			return false
@@ -102,18 +108,29 @@ func (r *Request) variables(yield func(name, value string) bool) bool {
 		opt("HTTP_HOST", r.Host)
 }
 
+// unescape decodes a path; one that cannot be decoded stays as it is.
+func unescape(path string) string {
+	if decoded, err := url.PathUnescape(path); err == nil {
+		return decoded
+	}
+	return path
+}
+
 // serverName is the host without a port: RFC 3875 §4.1.14 has no port there,
 // and applications that build URLs from SERVER_NAME and SERVER_PORT would say
-// it twice. An IPv6 address keeps its brackets.
+// it twice. An IPv6 address stands in brackets.
 func (r *Request) serverName() string {
 	host := r.Host
-	if host == "" {
-		return r.ServerAddr
-	}
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 {
-		return host[:i]
+		host = host[:i]
 	}
-	return host
+	switch {
+	case host != "":
+		return host
+	case strings.Contains(r.ServerAddr, ":"):
+		return "[" + r.ServerAddr + "]"
+	}
+	return r.ServerAddr
 }
 
 // headerParams yields the header fields as HTTP_*.
@@ -139,9 +156,7 @@ func passes(name string) bool {
 		return false
 	}
 	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-':
-		default:
+		if !isAlnum(name[i]) && name[i] != '-' {
 			return false
 		}
 	}
@@ -185,8 +200,10 @@ func (r *Request) joined(i int) string {
 	return value
 }
 
-func (r *Request) isExtra(name string) bool {
-	for _, f := range r.Extra {
+func (r *Request) isExtra(name string) bool { return isIn(r.Extra, name) }
+
+func isIn(fields []Field, name string) bool {
+	for _, f := range fields {
 		if f.Name == name {
 			return true
 		}

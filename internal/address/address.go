@@ -25,6 +25,8 @@ func Parse(s string) (Address, error) {
 		return Address{}, fmt.Errorf("address %q has a NUL in it", s)
 	case ok && scheme == "unix":
 		return unix(s, rest)
+	case strings.Contains(s, "://"):
+		return Address{}, fmt.Errorf("address %q is a URL: want unix:/path, host:port or fd:0", s)
 	case ok && scheme == "fd":
 		if n, err := strconv.ParseUint(rest, 10, 16); err != nil || strconv.FormatUint(n, 10) != rest {
 			return Address{}, fmt.Errorf("address %q: want fd: and a descriptor's number", s)
@@ -45,7 +47,7 @@ func unix(s, path string) (Address, error) {
 
 func tcp(s string) (Address, error) {
 	host, port, err := net.SplitHostPort(s)
-	if err != nil {
+	if err != nil || s[0] == '[' && !strings.Contains(host, ":") {
 		return Address{}, fmt.Errorf("address %q: want unix:/path, host:port or fd:0", s)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
