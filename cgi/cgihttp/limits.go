@@ -1,0 +1,43 @@
+package cgihttp
+
+import "time"
+
+// Bounds of a FrontEnd whose fields are zero.
+const (
+	// DefaultMaxHeaderBytes bounds the request line and the header fields,
+	// in bytes. Browsers keep at most 4 KiB per cookie; nginx takes 4 times
+	// 8 KiB. http.Server.MaxHeaderBytes must be larger, or net/http answers
+	// 431 before the FrontEnd can (its default is 1 MiB).
+	DefaultMaxHeaderBytes = 32 << 10
+
+	// DefaultMaxFields bounds the number of header fields. Browsers send
+	// about 20; Apache allows 100, which proxies that add fields have met.
+	DefaultMaxFields = 200
+)
+
+const (
+	// bufferedReply is how much of an application's body is held back to
+	// learn its length. A reply that fits leaves with Content-Length.
+	bufferedReply = 4 << 10
+
+	// linger bounds how long net/http may go on reading a request body that
+	// nobody wants, after the answer is out. Closing at once would make the
+	// kernel send RST, which can delete the answer at the client's end
+	// (RFC 9112 §9.6); net/http itself bounds the bytes.
+	linger = 5 * time.Second
+
+	// abortFlush bounds how long the beginning of a broken answer may take
+	// on its way out, if the client does not read.
+	abortFlush = time.Second
+)
+
+// orDefault reads a limit: zero means the default, negative no limit.
+func orDefault(v, def int) int {
+	switch {
+	case v == 0:
+		return def
+	case v < 0:
+		return int(^uint(0) >> 1)
+	}
+	return v
+}
