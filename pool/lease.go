@@ -1,0 +1,132 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// A Lease is the right to send one request to one worker. Whoever has it must
+// release it, once.
+type Lease struct {
+	w      *Worker
+	turn   uint64
+	waited time.Duration
+}
+
+// Worker returns the worker.
+func (l Lease) Worker() *Worker { return l.w }
+
+// Waited returns how long the request has waited for the lease in the queue.
+func (l Lease) Waited() time.Duration { return l.waited }
+
+// Release gives the lease back when the exchange has ended. err is what the
+// worker did wrong: it cools down. Nil tells that it did well. A
+// context.Canceled says nothing about the worker: nobody waited for the answer.
+func (l Lease) Release(err error) {
+	said := verdict(err)
+	w := l.w
+	p := w.pool
+	p.mu.Lock()
+	if w.load.Add(-1) < 0 {
+		w.load.Store(0)
+		p.mu.Unlock()
+		panic("pool: lease released twice")
+	}
+	w.served++
+	current := l.turn > w.born // or it speaks of a process before the worker's present one
+	var line *failure
+	switch {
+	case said == bad && current:
+		line = p.fail(w, err)
+	case said == good && current && w.health.failures > 0:
+		w.health = health{}
+	}
+	if w.gone && w.load.Load() == 0 {
+		p.forget(w)
+	}
+	if p.queue.n > 0 {
+		p.dispatch(p.now())
+	}
+	p.mu.Unlock()
+	if line != nil {
+		line.log(p.config.Log)
+	}
+}
+
+// What a lease says about its worker.
+type opinion int
+
+const (
+	good opinion = iota
+	bad
+	none
+)
+
+func verdict(err error) opinion {
+	switch {
+	case err == nil:
+		return good
+	case errors.Is(err, context.Canceled):
+		return none
+	}
+	return bad
+}
+
+// give makes a lease of a worker that has room.
+func (p *Pool) give(w *Worker) Lease {
+	p.turn++
+	w.used = p.turn
+	w.load.Add(1)
+	return Lease{w: w, turn: p.turn}
+}
+
+// fail notes that a worker has failed, and returns what is to be logged when
+// the mutex is free: a log may be slow.
+func (p *Pool) fail(w *Worker, err error) *failure {
+	now := time.Now()
+	w.failed++
+	w.cause = err
+	w.health = w.health.failed(p.config.Cooldown, now)
+	if w.health.until.After(p.calm) {
+		p.calm = w.health.until
+	}
+	if now.Sub(w.logged) < logPause {
+		w.silent++
+		return nil
+	}
+	line := &failure{
+		backend: p.config.Name, worker: w, err: err,
+		load: w.Load(), row: w.health.failures, silent: w.silent,
+	}
+	if w.health.failures > 0 {
+		line.pause = w.health.until.Sub(now)
+	}
+	w.logged, w.silent = now, 0
+	return line
+}
+
+// A failure is a line for the log.
+type failure struct {
+	backend           string
+	worker            *Worker
+	err               error
+	load, row, silent int
+	pause             time.Duration
+}
+
+func (f *failure) log(to *slog.Logger) {
+	text := "worker cooling down"
+	if f.pause == 0 {
+		text = "worker failed"
+	}
+	to.LogAttrs(context.Background(), slog.LevelWarn, text,
+		slog.String("backend", f.backend),
+		slog.String("worker", f.worker.String()),
+		slog.Int("load", f.load),
+		slog.Duration("for", f.pause),
+		slog.Int("failures", f.row),
+		slog.Int("not_logged", f.silent),
+		slog.Any("err", f.err))
+}

@@ -1,0 +1,164 @@
+package pool
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// A Config says how a Pool behaves. It is not changed by it.
+type Config struct {
+	// Name is that of the backend, for errors and logs.
+	Name string
+
+	// MaxLoad bounds the requests that one worker serves at the same time, if
+	// its Endpoint does not say. Zero means DefaultMaxLoad; negative, no limit.
+	MaxLoad int
+
+	// MaxQueue bounds the requests that wait for a worker. Zero means
+	// DefaultMaxQueue; negative, no limit.
+	MaxQueue int
+
+	// QueueTimeout bounds how long one waits. Zero means DefaultQueueTimeout;
+	// negative, no limit.
+	QueueTimeout time.Duration
+
+	// Balancer chooses the worker. Nil means Fair.
+	Balancer Balancer
+
+	// Cooldown says how long workers that failed are left out.
+	Cooldown Cooldown
+
+	// Log is told of workers that come, go and fail. Nil discards.
+	Log *slog.Logger
+}
+
+// A Pool hands each request a worker. It is safe for concurrent use.
+//
+// A request that finds every worker full, or none at all, waits in a queue;
+// a slot that becomes free goes to the first of the queue that can use it. A later
+// request passes an earlier one only to a worker which the earlier one has
+// tried already.
+type Pool struct {
+	config Config // the defaults filled in
+
+	mu      sync.Mutex
+	workers []*Worker // in the order of the list
+	drained []*Worker // left the list with requests that have not ended
+	ready   []*Worker // room for choose, as long as workers
+	queue   queue
+	turn    uint64    // counts the leases given
+	calm    time.Time // from then on no worker is cooling down; zero if that is past
+	counts  Counts
+	closed  bool
+	stop    context.CancelFunc // ends the source; nil without one
+
+	timer   *time.Timer    // calls wake
+	running sync.WaitGroup // the source, and each run of wake that is due
+}
+
+// New returns a Pool without workers; Watch brings them. Close ends it.
+func New(c Config) *Pool {
+	c.MaxLoad = orDefault(c.MaxLoad, DefaultMaxLoad, noLimit)
+	c.MaxQueue = orDefault(c.MaxQueue, DefaultMaxQueue, noLimit)
+	c.QueueTimeout = orDefault(c.QueueTimeout, DefaultQueueTimeout, forever)
+	c.Cooldown = c.Cooldown.orDefault()
+	if c.Balancer == nil {
+		c.Balancer = Fair{}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Pool{config: c}
+}
+
+// Acquire returns a lease, at once or after a wait in the queue. key goes to
+// the Balancer.
+//
+// If tried is not nil, no worker that is in it is chosen, and the chosen one
+// is added. Acquire does not keep it.
+//
+// The error is a *QueueError, ErrTried, ErrClosed, or wraps the cause of ctx's
+// end. Only a wait looks at ctx, and a lease that came in the same moment wins:
+// the caller will find out, and must release it.
+func (p *Pool) Acquire(ctx context.Context, key uint64, tried *Tried) (Lease, error) {
+	l, wt, err := p.take(key, tried)
+	if wt != nil {
+		l, err = p.wait(ctx, wt)
+	}
+	if err == nil && tried != nil {
+		tried.add(l)
+	}
+	return l, err
+}
+
+// Close makes waiting and later requests fail with ErrClosed, ends the source
+// and waits for it. Leases may still be released. It may be called twice.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	p.closed = true
+	for p.queue.n > 0 {
+		p.dismiss(p.queue.first, Lease{}, ErrClosed)
+	}
+	if p.timer != nil && p.timer.Stop() {
+		p.running.Done()
+	}
+	stop := p.stop
+	p.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	p.running.Wait()
+}
+
+// take returns a lease or, if the request has to wait, its place in the queue.
+func (p *Pool) take(key uint64, tried *Tried) (Lease, *waiter, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return Lease{}, nil, ErrClosed
+	}
+	now := p.now()
+	if p.queue.n > 0 && !now.IsZero() {
+		p.dispatch(now) // a worker may have cooled down before the timer says so
+	}
+	w, err := p.pick(key, tried, now, false)
+	switch {
+	case err != nil:
+		return Lease{}, nil, err
+	case w != nil:
+		return p.give(w), nil, nil
+	case p.queue.n >= p.config.MaxQueue && !p.relieve(now):
+		p.counts.Refused++
+		return Lease{}, nil, p.queueError(ErrQueueFull, 0)
+	}
+	wt := &waiter{key: key, since: time.Now(), done: make(chan struct{})}
+	if tried != nil {
+		wt.tried = *tried
+	}
+	p.counts.Queued++
+	p.queue.push(wt)
+	p.arm(now)
+	return Lease{}, wt, nil
+}
+
+// pick returns the worker for a request; nil if it has to wait.
+//
+// Workers that are full keep a request waiting. Those that are cooling down
+// do so only as long as there is a better one, which is busy, and only if the
+// request need not be refused instead: not as a last resort.
+func (p *Pool) pick(key uint64, tried *Tried, now time.Time, resort bool) (*Worker, error) {
+	c := choose(p.ready, p.workers, tried, now)
+	switch n := len(c.ready); {
+	case c.tried:
+		return nil, ErrTried
+	case n > 1:
+		return c.ready[p.config.Balancer.Pick(key, c.ready)], nil
+	case n == 1:
+		return c.ready[0], nil
+	case c.better && !resort:
+		return nil, nil
+	}
+	return c.last, nil
+}

@@ -1,0 +1,44 @@
+package pool
+
+// Tried remembers the workers that a request has been to, so that its next
+// attempt is made elsewhere. The zero Tried is empty and ready to use; it
+// belongs to one request.
+type Tried struct {
+	few  [2]trial // enough for an attempt and its retry without an allocation
+	more []trial
+	n    int
+}
+
+// A trial is a lease that was used up.
+type trial struct {
+	w    *Worker
+	turn uint64
+}
+
+// Len returns the number of leases the request has had.
+func (t *Tried) Len() int { return t.n }
+
+func (t *Tried) add(l Lease) {
+	if t.n < len(t.few) {
+		t.few[t.n] = trial{l.w, l.turn}
+	} else {
+		t.more = append(t.more, trial{l.w, l.turn})
+	}
+	t.n++
+}
+
+// has reports whether the request has been to w. A worker that left the list
+// since and came back is another one to the request: a process was restarted.
+func (t *Tried) has(w *Worker) bool {
+	for _, at := range t.few[:min(t.n, len(t.few))] {
+		if at.w == w && at.turn > w.born {
+			return true
+		}
+	}
+	for _, at := range t.more {
+		if at.w == w && at.turn > w.born {
+			return true
+		}
+	}
+	return false
+}

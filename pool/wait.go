@@ -1,0 +1,125 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// wait is the time in the queue.
+func (p *Pool) wait(ctx context.Context, wt *waiter) (Lease, error) {
+	timer := time.NewTimer(p.config.QueueTimeout)
+	defer timer.Stop()
+	select {
+	case <-wt.done:
+	case <-timer.C:
+		p.giveUp(wt, nil)
+	case <-ctx.Done():
+		p.giveUp(wt, context.Cause(ctx))
+	}
+	wt.lease.waited = time.Since(wt.since)
+	return wt.lease, wt.err
+}
+
+// giveUp takes a waiter out of the queue, if it is still there. Without a
+// cause its time was up.
+func (p *Pool) giveUp(wt *waiter, cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if wt.left() {
+		return
+	}
+	if cause != nil {
+		p.counts.Left++
+		p.dismiss(wt, Lease{}, fmt.Errorf("pool: wait for a worker of backend %q: %w", p.config.Name, cause))
+		return
+	}
+	if w, _ := p.pick(wt.key, &wt.tried, p.now(), true); w != nil {
+		p.dismiss(wt, p.give(w), nil)
+		return
+	}
+	p.counts.TimedOut++
+	err := p.queueError(ErrQueueTimeout, time.Since(wt.since))
+	err.Queued--
+	p.dismiss(wt, Lease{}, err)
+}
+
+// relieve makes room in a full queue: the first who can takes a worker that
+// is cooling down.
+func (p *Pool) relieve(now time.Time) bool {
+	for wt := p.queue.first; wt != nil && !now.IsZero(); wt = wt.next {
+		if w, _ := p.pick(wt.key, &wt.tried, now, true); w != nil {
+			p.dismiss(wt, p.give(w), nil)
+			return true
+		}
+		if wt.tried.n == 0 {
+			break // no worker has room
+		}
+	}
+	return false
+}
+
+func (p *Pool) dismiss(wt *waiter, l Lease, err error) {
+	p.queue.remove(wt)
+	wt.leave(l, err)
+}
+
+// dispatch gives every waiter what it can have, in their order. It is called
+// after everything that can end a wait. The mutex is held.
+func (p *Pool) dispatch(now time.Time) {
+	stuck := false // a waiter that may have any worker could have none: so it is for all of its kind
+	for wt := p.queue.first; wt != nil && (!stuck || p.queue.choosy > 0); {
+		next := wt.next
+		if choosy := wt.tried.n > 0; choosy || !stuck {
+			w, err := p.pick(wt.key, &wt.tried, now, false)
+			switch {
+			case err != nil:
+				p.dismiss(wt, Lease{}, err)
+			case w != nil:
+				p.dismiss(wt, p.give(w), nil)
+			case !choosy:
+				stuck = true
+			}
+		}
+		wt = next
+	}
+	p.arm(now)
+}
+
+// now returns the time if a worker may be cooling down, or else the zero time,
+// which costs nothing.
+func (p *Pool) now() time.Time {
+	if p.calm.IsZero() {
+		return time.Time{}
+	}
+	now := time.Now()
+	if !now.Before(p.calm) {
+		p.calm = time.Time{}
+	}
+	return now
+}
+
+// arm sets the timer for the next worker that cools down while requests wait.
+func (p *Pool) arm(now time.Time) {
+	if p.queue.n == 0 || p.closed {
+		return
+	}
+	at := returns(p.workers, now)
+	switch {
+	case at.IsZero():
+	case p.timer == nil:
+		p.running.Add(1)
+		p.timer = time.AfterFunc(at.Sub(now), p.wake)
+	case !p.timer.Reset(at.Sub(now)):
+		p.running.Add(1)
+	}
+}
+
+// wake runs in a goroutine of the timer. It blocks nowhere but at the mutex,
+// and Close, which stops the timer, waits for it.
+func (p *Pool) wake() {
+	p.mu.Lock()
+	p.dispatch(p.now())
+	p.mu.Unlock()
+	p.running.Done()
+}
