@@ -1,0 +1,134 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/pool"
+)
+
+// exchange asks up to maxAttempts workers and passes the answer on. It returns
+// the target of a local redirect.
+func (t *turn) exchange(b *Backend) (again string, no *refusal) {
+	var tried pool.Tried
+	var last *refusal
+	for attempt := 1; ; attempt++ {
+		lease, err := b.Pool.Acquire(t.ctx, 0, &tried)
+		if err != nil {
+			return "", t.noWorker(b, err, last)
+		}
+		t.notes(b, lease)
+		at := lease.Worker().Endpoint()
+		resp, err := b.Transport.RoundTrip(t.ctx, at.Network, at.Address, t.r)
+		if err == nil {
+			return t.respond(b, lease, resp)
+		}
+		if no := t.clientFailed(); no != nil {
+			lease.Release(context.Canceled)
+			return "", no
+		}
+		lease.Release(t.blame(err))
+		last = failure(b, lease.Worker(), err)
+		if attempt == maxAttempts || t.ctx.Err() != nil || !safeToRetry(err) || !t.rewind() {
+			return "", last
+		}
+		t.logRetry(last)
+	}
+}
+
+// noWorker says why there is no worker for the request; if it has been to
+// all of them, the last one's failure is the answer.
+func (t *turn) noWorker(b *Backend, err error, last *refusal) *refusal {
+	if errors.Is(err, pool.ErrTried) && last != nil {
+		return last
+	}
+	no := refuse(http.StatusServiceUnavailable, err, "")
+	no.backend = b.Name
+	return no
+}
+
+// failure puts a failed attempt into an answer.
+func failure(b *Backend, w *pool.Worker, err error) *refusal {
+	status := http.StatusBadGateway
+	if isTimeout(err) {
+		status = http.StatusGatewayTimeout
+	}
+	no := refuse(status, err, hint(err, w.String()))
+	no.backend, no.worker = b.Name, w.String()
+	return no
+}
+
+// blame returns what a failed attempt says about its worker. One whose answer
+// had a bad head is well: its connection and its records were good, and a script
+// that prints nonsense must not take the others with it.
+func (t *turn) blame(err error) error {
+	switch {
+	case t.ctx.Err() != nil:
+		return context.Canceled
+	case errors.Is(err, cgi.ErrMalformed), errors.Is(err, cgi.ErrTooLarge):
+		return nil
+	}
+	return err
+}
+
+// clientFailed returns the answer to a client whose request body could not be
+// read to its end, nil if it could.
+func (t *turn) clientFailed() *refusal {
+	if t.body == nil {
+		return nil
+	}
+	err := t.body.failed()
+	if err == nil {
+		return nil
+	}
+	return bodyRefusal(err)
+}
+
+// rewind makes the body ready for another attempt, if it can be.
+func (t *turn) rewind() bool { return t.body == nil || t.body.rewind() }
+
+func safeToRetry(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		SafeToRetry() bool
+	}](err)
+	return ok && e.SafeToRetry()
+}
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && e.Timeout()
+}
+
+// logRetry tells of an attempt that the client will not know of.
+func (t *turn) logRetry(no *refusal) {
+	if t.h.Log == nil {
+		return
+	}
+	t.h.Log.LogAttrs(context.Background(), slog.LevelWarn, "attempt failed, asking another worker",
+		slog.String("method", shortened(t.r.Method)),
+		slog.String("path", shortened(t.r.Path())),
+		slog.String("backend", no.backend),
+		slog.String("worker", no.worker),
+		slog.Any("err", no.cause))
+}
+
+// notes tells the access log who answers.
+func (t *turn) notes(b *Backend, lease pool.Lease) {
+	if t.note == nil {
+		return
+	}
+	notes := append(t.room[:0],
+		slog.String("backend", b.Name),
+		slog.String("worker", lease.Worker().String()))
+	if waited := lease.Waited(); waited > 0 {
+		notes = append(notes, slog.Duration("queued", waited))
+	}
+	t.note.Note(notes...)
+}

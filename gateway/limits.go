@@ -1,0 +1,49 @@
+package gateway
+
+import "time"
+
+// Bounds of a Handler and a Spool whose fields are zero.
+const (
+	// DefaultMaxBody bounds a request body, in bytes. It lets photographs
+	// through, and is what PHP's post_max_size is raised to by most guides.
+	DefaultMaxBody = 32 << 20
+
+	// DefaultBodyTimeout bounds the wait for a piece of a request body, so
+	// that a client which sends no more does not hold a worker.
+	DefaultBodyTimeout = 60 * time.Second
+
+	// DefaultSpoolMemory is how much of one body of unknown length is kept
+	// in memory, in bytes, before it goes to a file.
+	DefaultSpoolMemory = 64 << 10
+
+	// DefaultSpoolQuota bounds all spool files together, in bytes.
+	DefaultSpoolQuota = 1 << 30
+)
+
+const (
+	// maxAttempts is the number of workers that are asked for one request. A
+	// request that ends its worker then ends two and not all of them.
+	maxAttempts = 2
+
+	// maxRedirects bounds local redirects (RFC 3875 §6.2.2), which an
+	// application can make lead in a circle.
+	maxRedirects = 5
+
+	// retryAfter is what clients are told to wait when all workers are busy,
+	// in seconds: about as long as a person does before trying again.
+	retryAfter = "5"
+
+	// shownPath is how much of a path a log line repeats, in bytes.
+	shownPath = 256
+)
+
+// orDefault reads a limit: zero means the default, negative no limit.
+func orDefault[T int64 | time.Duration](v, def T) T {
+	switch {
+	case v == 0:
+		return def
+	case v < 0:
+		return 1<<63 - 1
+	}
+	return v
+}
