@@ -62,15 +62,17 @@ func (x *exchange) send(head []byte) error {
 	if len(head) > surelyTaken {
 		x.writeBy()
 	}
+	// Before the head is out: its answer may come, and end, before the next
+	// line here, and would give the connection away that the body needs.
+	x.mu.Lock()
+	x.sending = x.r.Body != nil
+	x.mu.Unlock()
 	n, err := x.c.nc.Write(head)
 	x.sent.Add(int64(n))
 	if err != nil {
 		return dialError(err)
 	}
 	if x.r.Body != nil {
-		x.mu.Lock()
-		x.sending = true
-		x.mu.Unlock()
 		x.sender = make(chan struct{})
 		go x.sendBody()
 	}

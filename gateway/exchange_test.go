@@ -1,0 +1,156 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/fastcgi"
+)
+
+func hello(_ context.Context, w cgi.ResponseWriter, _ *cgi.Request) {
+	w.WriteHeader(200, cgi.Header{{Name: "Content-Type", Value: "text/plain"}})
+	w.Write([]byte("hello"))
+}
+
+// What workers do wrong, and what a client and the operator are told.
+func TestBadWorkers(t *testing.T) {
+	head := "Content-Type: text/plain\r\n\r\n"
+	half := fastcgi.AppendStream(nil, fastcgi.TypeStdout, 1, []byte(head+"half"))
+	tests := []struct {
+		name   string
+		reply  []byte // nil: never
+		status int
+		err    string // part of what is logged
+	}{
+		{"closes at once", []byte{}, 502, "EOF"},
+		{"closes within a record", half[:len(half)-20], 502, "EOF"},
+		{"answers nothing", stdout(""), 502, "err="},
+		{"never answers", nil, 504, "no answer for 1s"},
+		{"wrong request id", []byte("\x01\x06\x00\x07\x00\x04\x00\x00abcd\x01\x03\x00\x07\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), 502, "7"},
+		{"wrong version", []byte("\x02\x06\x00\x01\x00\x00\x00\x00"), 502, "version 2"},
+		{"speaks HTTP", []byte("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), 502, "version"},
+		{"refuses: overloaded", fastcgi.AppendEndRequest(nil, 1, fastcgi.End{Status: fastcgi.Overloaded}), 502, "OVERLOADED"},
+		{"head without an end", stdout("Content-Type: text/plain\r\n"), 502, "head"},
+		{"head of nonsense", stdout("\x00\x01nonsense\r\n\r\n"), 502, "malformed"},
+		{"two lengths", stdout("Content-Length: 1\r\nContent-Length: 2\r\n\r\n"), 502, "malformed"},
+		{"transfer-encoding", stdout("Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 502, "malformed"},
+		{"status of nonsense", stdout("Status: hello\r\n\r\n"), 502, "malformed"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := script(t, func(map[string]string) []byte { return tt.reply })
+			g := newRig(t, nil, w.addr)
+			resp := g.want(tt.status, "", "POST", "/secret-path?secret-query", strings.NewReader("a body"))
+			if n := w.requests.Load(); n != 1 {
+				t.Errorf("the worker was asked %d times for a POST, want once", n)
+			}
+			g.logged("level=ERROR", "status="+resp.Status[:3], "backend=app", "worker=unix:"+w.addr, tt.err, "hint=", "path=/secret-path")
+			if strings.Contains(g.log.String(), "secret-query") {
+				t.Error("the query is in the log")
+			}
+			// The gateway lives.
+			g.want(tt.status, "", "POST", "/", strings.NewReader("a body"))
+		})
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	g := newRig(t, nil, socket(t))
+	g.want(502, "", "GET", "/", nil)
+	g.logged("request failed", "backend=app", "worker=unix:", "no such file", "sluice ping")
+}
+
+func TestAnotherWorkerIsAsked(t *testing.T) {
+	tests := []struct {
+		name, method string
+		reply        []byte
+		status       int
+	}{
+		{"GET, closed without an answer", "GET", []byte{}, 200},
+		{"POST, closed without an answer", "POST", []byte{}, 502}, // it may have been done
+		{"POST, refused", "POST", fastcgi.AppendEndRequest(nil, 1, fastcgi.End{Status: fastcgi.Overloaded}), 200},
+		{"GET, closed after the head", "GET", fastcgi.AppendStream(nil, fastcgi.TypeStdout, 1, []byte("A: b\r\n")), 502},
+		{"GET, nonsense", "GET", stdout("nonsense\r\n\r\n"), 502},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bad := script(t, func(map[string]string) []byte { return tt.reply })
+			good := worker(t, hello)
+			g := newRig(t, nil, bad.addr, good)
+			g.want(tt.status, "", tt.method, "/", nil)
+			if bad.requests.Load() == 0 {
+				t.Error("the bad worker was not asked: the test shows nothing")
+			}
+			if tt.status == 200 {
+				g.logged("level=WARN", "asking another worker", "backend=app", "worker=unix:"+bad.addr)
+			}
+		})
+	}
+}
+
+func TestDeadWorkerIsPassedOver(t *testing.T) {
+	g := newRig(t, nil, socket(t), worker(t, hello))
+	for range 3 {
+		g.want(200, "hello", "POST", "/", strings.NewReader("a body")) // nothing had been sent
+	}
+}
+
+// A request that ends every worker must not end all of them.
+func TestAttemptsAreBounded(t *testing.T) {
+	var all []*scripted
+	var addrs []string
+	for range 5 {
+		w := script(t, func(map[string]string) []byte { return []byte{} })
+		all, addrs = append(all, w), append(addrs, w.addr)
+	}
+	g := newRig(t, nil, addrs...)
+	g.want(502, "", "GET", "/", nil)
+	asked := 0
+	for _, w := range all {
+		asked += int(w.requests.Load())
+	}
+	if asked != maxAttempts {
+		t.Errorf("%d workers were asked, want %d", asked, maxAttempts)
+	}
+}
+
+func TestNoWorkerInTime(t *testing.T) {
+	g := newRig(t, nil)
+	resp := g.want(503, "", "GET", "/", nil)
+	if resp.Header.Get("Retry-After") == "" {
+		t.Error("a 503 without Retry-After")
+	}
+	g.logged("request failed", "status=503", "backend=app", "no worker")
+}
+
+func TestScriptsThatPrintNonsenseDoNotCoolWorkersDown(t *testing.T) {
+	w := worker(t, hello)
+	nonsense := script(t, func(map[string]string) []byte { return stdout("nonsense\r\n\r\n") })
+	g := newRig(t, nil, nonsense.addr, w)
+	g.want(502, "", "GET", "/", nil)
+	for _, s := range g.backend.Pool.Status().Workers {
+		if s.Failures != 0 {
+			t.Errorf("worker %s has failed %d times, want 0", s.Address, s.Failures)
+		}
+	}
+}
+
+func TestMethods(t *testing.T) {
+	g := newRig(t, nil, worker(t, func(_ context.Context, w cgi.ResponseWriter, r *cgi.Request) {
+		w.WriteHeader(200, nil)
+		w.Write([]byte(r.Method))
+	}))
+	for _, m := range []string{"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "get"} {
+		g.want(200, m, m, "/", nil)
+	}
+	resp := g.want(405, "", "TRACE", "/", nil)
+	if resp.Header.Get("Allow") != allMethods {
+		t.Errorf("Allow is %q", resp.Header.Get("Allow"))
+	}
+	if resp := g.want(200, "", http.MethodHead, "/", nil); resp.ContentLength > 0 {
+		t.Errorf("HEAD: Content-Length %d", resp.ContentLength)
+	}
+}
