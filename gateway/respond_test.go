@@ -118,7 +118,7 @@ func TestLocalRedirectOutOfTheRoot(t *testing.T) {
 func TestInterimResponses(t *testing.T) {
 	g := newRig(t, nil, worker(t, func(_ context.Context, w cgi.ResponseWriter, r *cgi.Request) {
 		w.WriteHeader(103, cgi.Header{{Name: "Link", Value: "</a.css>; rel=preload"}})
-		hello(nil, w, r)
+		hello(t.Context(), w, r)
 	}))
 	var hints []string
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
