@@ -1,0 +1,150 @@
+package sluice
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/gateway"
+	"github.com/sluice-gateway/sluice/handler"
+	"github.com/sluice-gateway/sluice/static"
+)
+
+// build makes the snapshot of a configuration. Backends of old with the same
+// settings are used again. If it fails, nothing is left behind.
+func (s *Server) build(cfg *config.Config, old *snapshot) (_ *snapshot, err error) {
+	snap := &snapshot{
+		cfg:      cfg,
+		listen:   cfg.Listen,
+		backends: make(map[string]*backend),
+		idle:     make(chan struct{}),
+	}
+	snap.holds.Store(1)
+	defer func() {
+		if err != nil {
+			snap.end(context.Background())
+		}
+	}()
+	if len(snap.listen) == 0 {
+		snap.listen = []string{defaultListen}
+	}
+	root := ""
+	if cfg.Root != "" {
+		if snap.files, err = static.Open(cfg.Root); err != nil {
+			return nil, err
+		}
+		root = snap.files.Dir()
+	}
+	if err := s.startBackends(snap, old, root); err != nil {
+		return nil, err
+	}
+	if snap.gateway, err = newGateway(snap, s.spool, s.o.Log); err != nil {
+		return nil, err
+	}
+	if snap.access, snap.accessFile, err = openAccessLog(cfg, s.o.Stdout); err != nil {
+		return nil, err
+	}
+	snap.handler = handler.AccessLog(snap.gateway, snap.access)
+	return snap, nil
+}
+
+// startBackends takes over the backends of old that stay the same, and starts
+// the others.
+func (s *Server) startBackends(snap, old *snapshot, root string) error {
+	for _, cfg := range snap.cfg.Backends {
+		if old != nil {
+			if b := old.backends[cfg.Name]; b != nil && b.same(cfg, root) {
+				b.users.Add(1)
+				snap.backends[cfg.Name] = b
+				continue
+			}
+		}
+		b, err := startBackend(cfg, root, s.o.Log)
+		if err != nil {
+			return err
+		}
+		snap.backends[cfg.Name] = b
+	}
+	return nil
+}
+
+// newGateway makes the handler of a snapshot.
+func newGateway(snap *snapshot, spool *gateway.Spool, log *slog.Logger) (*gateway.Handler, error) {
+	cfg := snap.cfg
+	backends := make(map[string]*gateway.Backend)
+	for name, b := range snap.backends {
+		backends[name] = &gateway.Backend{
+			Name: name, Pool: b.pool, Transport: b.client,
+			Root: b.cfg.Root, Params: params(b.cfg.Params),
+		}
+	}
+	h := &gateway.Handler{
+		Files: snap.files, Index: cfg.Index, MaxBody: cfg.MaxBody, Spool: spool, Log: log,
+	}
+	if len(h.Index) == 0 {
+		h.Index = defaultIndex
+	}
+	for _, r := range cfg.Routes {
+		match, err := gateway.Compile(r.Path)
+		if err != nil {
+			return nil, err
+		}
+		rt := gateway.Route{
+			Match: match, Backend: backends[r.Backend], Deny: r.Deny, Files: r.Files,
+			CheckLocal: r.ChecksLocal(), Fallback: r.Fallback, MaxBody: r.MaxBody,
+		}
+		if rt.Backend == nil && !r.Deny && !r.Files {
+			return nil, fmt.Errorf("sluice: route %q: there is no backend %q", r.Path, r.Backend)
+		}
+		h.Routes = append(h.Routes, rt)
+	}
+	return h, nil
+}
+
+// params returns configured params in a stable order.
+func params(p map[string]string) []cgi.Field {
+	var list []cgi.Field
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		list = append(list, cgi.Field{Name: name, Value: p[name]})
+	}
+	return list
+}
+
+// openAccessLog opens the access log; nil if there is none. The closer is nil
+// unless a file was opened.
+func openAccessLog(cfg *config.Config, stdout io.Writer) (*slog.Logger, io.Closer, error) {
+	to := stdout
+	var closer io.Closer
+	switch cfg.AccessLog {
+	case "off":
+		return nil, nil, nil
+	case "", "-":
+	default:
+		f, err := os.OpenFile(cfg.AccessLog, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+		if err != nil {
+			return nil, nil, fmt.Errorf("sluice: open access log: %w", err)
+		}
+		to, closer = f, f
+	}
+	if cfg.AccessFormat == "json" {
+		return slog.New(slog.NewJSONHandler(to, nil)), closer, nil
+	}
+	return slog.New(handler.NewCombined(to)), closer, nil
+}
+
+// Folder returns the configuration of a folder without one: its files, and
+// *.php through the PHP that is installed, which Sluice starts.
+func Folder(root string) *config.Config {
+	cfg := &config.Config{Root: root}
+	if _, ok := FindPHP(os.Getenv("PATH")); ok {
+		cfg.Backends = []config.Backend{{Name: "php", PHP: "auto"}}
+		cfg.Routes = []config.Route{{Path: "*.php", Backend: "php"}}
+	}
+	return cfg
+}

@@ -1,0 +1,51 @@
+package sluice
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+
+	"github.com/sluice-gateway/sluice/internal/address"
+)
+
+// openListener opens a listener for HTTP.
+func openListener(spec string) (net.Listener, error) {
+	at, err := address.Parse(spec)
+	if err != nil {
+		return nil, fmt.Errorf("sluice: listen: %w", err)
+	}
+	if at.Network == "fd" {
+		n, _ := strconv.Atoi(at.Address)
+		l, err := net.FileListener(os.NewFile(uintptr(n), spec))
+		if err != nil {
+			return nil, fmt.Errorf("sluice: listen on %s: not a listening socket that was handed over: %w", spec, err)
+		}
+		return l, nil
+	}
+	l, err := net.Listen(at.Network, at.Address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("sluice: listen on %s: the address is in use: end what listens there, or take another with --listen", spec)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("sluice: listen on %s: not permitted: ports below 1024 need root or the capability CAP_NET_BIND_SERVICE", spec)
+	case err != nil:
+		return nil, fmt.Errorf("sluice: listen on %s: %w", spec, err)
+	}
+	return l, nil
+}
+
+// URL returns what to type into a browser to reach a listener.
+func URL(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return a.String()
+	}
+	host := tcp.IP.String()
+	if tcp.IP.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port)) + "/"
+}

@@ -1,0 +1,137 @@
+package sluice
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/sluice-gateway/sluice/process"
+)
+
+// A PHP is an interpreter that speaks FastCGI.
+type PHP struct {
+	Path string // of the program
+	FPM  bool   // php-fpm, which forks its own processes; else php-cgi
+}
+
+// phpDirs are looked at after PATH: distributions keep php-fpm where the PATH
+// of a user does not lead.
+var phpDirs = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"}
+
+// FindPHP looks for php-fpm, and then for php-cgi, in PATH and where systems
+// install them. Of several versions the newest is taken.
+func FindPHP(path string) (PHP, bool) {
+	dirs := append(filepath.SplitList(path), phpDirs...)
+	for _, name := range []string{"php-fpm", "php-cgi"} {
+		if found := newest(dirs, name); found != "" {
+			return PHP{Path: found, FPM: name == "php-fpm"}, true
+		}
+	}
+	return PHP{}, false
+}
+
+var phpVersion = regexp.MustCompile(`^(\d+)(?:\.(\d+))?$`)
+
+// newest returns the program called name, or name with the highest version
+// behind it ("php-fpm8.2").
+func newest(dirs []string, name string) string {
+	type candidate struct {
+		path         string
+		major, minor int
+	}
+	var found []candidate
+	for _, dir := range dirs {
+		entries, _ := filepath.Glob(filepath.Join(dir, name+"*"))
+		for _, e := range entries {
+			if _, err := exec.LookPath(e); err != nil {
+				continue
+			}
+			version := strings.TrimPrefix(filepath.Base(e), name)
+			if version == "" {
+				return e
+			}
+			if m := phpVersion.FindStringSubmatch(version); m != nil {
+				major, _ := strconv.Atoi(m[1])
+				minor, _ := strconv.Atoi(m[2])
+				found = append(found, candidate{e, major, minor})
+			}
+		}
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	best := slices.MaxFunc(found, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.major, b.major), cmp.Compare(a.minor, b.minor))
+	})
+	return best.path
+}
+
+// fpmConfig is the configuration of a php-fpm that we start. Its processes are
+// all there from the start, because we keep connections to them.
+func fpmConfig(socket string, processes int, account *user.User) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "[global]\ndaemonize = no\nerror_log = /proc/self/fd/2\n\n[sluice]\n")
+	if account != nil {
+		fmt.Fprintf(&b, "user = %s\ngroup = %s\n", account.Uid, account.Gid)
+	}
+	fmt.Fprintf(&b, "listen = %s\nlisten.mode = 0600\nlisten.backlog = 4096\n", socket)
+	fmt.Fprintf(&b, "pm = static\npm.max_children = %d\n", processes)
+	fmt.Fprintf(&b, "clear_env = yes\ncatch_workers_output = yes\ndecorate_workers_output = no\n")
+	return b.String()
+}
+
+// phpAccount says as whom PHP runs: nil for our own user. Root does not run
+// other people's scripts as root: the owner of the files does, and if that is
+// root too, the account that web servers have.
+func phpAccount(root string) (*user.User, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	info, err := os.Stat(root)
+	if err != nil {
+		return nil, err
+	}
+	if uid := info.Sys().(*syscall.Stat_t).Uid; uid != 0 {
+		return lookUID(uid)
+	}
+	for _, name := range []string{"www-data", "http", "apache", "nginx", "nobody"} {
+		if u, err := user.Lookup(name); err == nil {
+			return u, nil
+		}
+	}
+	return nil, fmt.Errorf("sluice: php would run as root: give %s to another user, or start sluice as one", root)
+}
+
+// lookUID finds an account; an id without one is used as it is, with the same
+// number as its group.
+func lookUID(uid uint32) (*user.User, error) {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return u, nil
+	}
+	return &user.User{Uid: id, Gid: id, Username: id}, nil
+}
+
+// credential turns an account into what package process wants.
+func credential(u *user.User) (*process.Credential, error) {
+	if u == nil {
+		return nil, nil
+	}
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	if err := cmp.Or(err1, err2); err != nil {
+		return nil, err
+	}
+	return &process.Credential{UID: uint32(uid), GID: uint32(gid)}, nil
+}
+
+// fpmStop makes php-fpm finish its requests; its SIGTERM does not.
+const fpmStop = syscall.SIGQUIT

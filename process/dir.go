@@ -1,0 +1,72 @@
+package process
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// PrivateDir makes the folder at path, open to us alone, or accepts the one
+// that is there if nobody else can put, remove or replace anything in it. Its
+// parent must exist. The error of a folder that is refused says why.
+//
+// Who can write to the folder of a socket can put another in its place and be
+// given the requests.
+func PrivateDir(path string) error {
+	if err := privateDir(path); err != nil {
+		return fmt.Errorf("process: %w", err)
+	}
+	return nil
+}
+
+func privateDir(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("folder %s: %w", path, err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !os.IsExist(err) {
+		return fmt.Errorf("make folder %s: %w", path, reason(err))
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return fmt.Errorf("folder %s: %w", path, reason(err))
+	}
+	if why := notPrivate(info, os.Geteuid()); why != "" {
+		return fmt.Errorf("folder %s cannot hold our sockets: %s", path, why)
+	}
+	real, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("folder %s: %w", path, reason(err))
+	}
+	for dir := real; ; dir = filepath.Dir(dir) {
+		info, err := os.Lstat(dir)
+		if err != nil {
+			return fmt.Errorf("folder %s: %w", path, reason(err))
+		}
+		if info.Mode()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
+			return fmt.Errorf("folder %s cannot hold our sockets: anybody may replace it, for %s has mode %04o and is not sticky: chmod o-w %s",
+				path, dir, info.Mode().Perm(), dir)
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}
+
+// notPrivate says why a folder is not private to uid, "" if it is.
+func notPrivate(info fs.FileInfo, uid int) string {
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return "it is a symbolic link: name the folder itself"
+	case !info.IsDir():
+		return "it is not a folder: remove it, or choose another path"
+	}
+	if owner := userOf(info); owner != uid {
+		return fmt.Sprintf("it belongs to user %d, and we are %d: remove it, or choose another path", owner, uid)
+	}
+	if perm := info.Mode().Perm(); perm&0o022 != 0 {
+		return fmt.Sprintf("others may write to it (mode %04o): chmod 0700 it, or choose another path", perm)
+	}
+	return ""
+}

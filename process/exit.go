@@ -1,0 +1,106 @@
+package process
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// An Exit is the end of a process, or of the attempt to start one.
+type Exit struct {
+	PID    int // 0 if it could not be started
+	At     time.Time
+	Ran    time.Duration
+	Reason string   // in words: "exit status 3", "killed by SIGSEGV (segmentation fault)"
+	Advice string   // what to do about it; empty if nothing is wrong
+	Output []string // the last lines that it wrote
+
+	clean bool // exit status 0
+}
+
+// notStarted is the Exit of a process that there never was.
+func notStarted(err *startError) Exit {
+	return Exit{At: time.Now(), Reason: "not started: " + err.what, Advice: err.advice}
+}
+
+// inWords says how a process ended.
+func inWords(status syscall.WaitStatus) string {
+	if !status.Signaled() {
+		return fmt.Sprintf("exit status %d", status.ExitStatus())
+	}
+	sig := status.Signal()
+	s := fmt.Sprintf("killed by %s (%s)", signalName(sig), sig)
+	if status.CoreDump() {
+		s += ", core dumped"
+	}
+	return s
+}
+
+func signalName(sig syscall.Signal) string {
+	return cmp.Or(unix.SignalName(sig), fmt.Sprintf("signal %d", int(sig)))
+}
+
+// advice says what to do about a process of s that ended although nobody asked
+// it to. quiet means that it wrote nothing.
+func (s *Spec) advice(status syscall.WaitStatus, quiet bool) string {
+	byHand := "run it by hand to see more: " + s.commandLine()
+	if status.Signaled() {
+		switch status.Signal() {
+		case syscall.SIGKILL:
+			return "somebody killed it, or the kernel did because memory ran out (dmesg says so)"
+		case syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGILL, syscall.SIGFPE, syscall.SIGABRT, syscall.SIGTRAP:
+			return "the application, or a library in it, has a bug: " + byHand
+		case syscall.SIGSYS:
+			return "it made a system call that it is not allowed to make"
+		}
+		return "somebody sent it this signal"
+	}
+	switch code := status.ExitStatus(); {
+	case code == 0 && s.Listen == BySelf:
+		return "it must stay in the foreground: look for an option such as --nodaemonize"
+	case code == 0:
+		return "it must stay in the foreground and accept connections on descriptor 0, as FastCGI applications do"
+	case code == 126:
+		return "126 is a shell's word for a command that it may not execute"
+	case code == 127:
+		return "127 is a shell's word for a command, or a loader's for a library, that it did not find"
+	}
+	if quiet {
+		return "it wrote nothing: " + byHand
+	}
+	return "its last lines say why; " + byHand
+}
+
+// silent says what to do about a process that does not listen.
+func (s *Spec) silent() string {
+	advice := "its configuration must name this address"
+	if a := s.listens(); a.Network == "unix" {
+		advice += ", and user %d must be allowed to make a socket there"
+		return fmt.Sprintf(advice, s.uid())
+	}
+	return advice
+}
+
+// commandLine returns what a person would type into a shell.
+func (s *Spec) commandLine() string {
+	words := make([]string, len(s.Args))
+	for i, a := range s.Args {
+		if words[i] = a; a == "" || strings.ContainsFunc(a, special) {
+			words[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+	}
+	line := strings.Join(words, " ")
+	if s.Dir != "" {
+		line = "cd " + s.Dir + "; " + line
+	}
+	return line
+}
+
+// special reports whether a shell may not take r for itself.
+func special(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("/._-=:,+@%", r))
+}

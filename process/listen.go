@@ -1,0 +1,193 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/sluice-gateway/sluice/internal/address"
+)
+
+// A socket is a listening unix socket that we hold.
+type socket struct {
+	path string
+	file *os.File
+	id   fs.FileInfo // of the path, when it was ours
+}
+
+// listen makes the socket of a slot in dir. It is open to us and to owner, and
+// nobody else.
+func listen(dir, name string, slot int, owner *Credential) (*socket, error) {
+	// Bound but not yet listening looks as stale as a socket whose owner has
+	// died. So nobody removes one, or makes one, without the lock.
+	lock, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	for n := range maxNames {
+		path := filepath.Join(dir, socketName(name, slot, n))
+		if most := len(syscall.RawSockaddrUnix{}.Path) - 1; len(path) > most {
+			return nil, fmt.Errorf("the path of its socket, %s, has %d bytes, and %d are the most: choose a shorter folder or name", path, len(path), most)
+		}
+		switch free, err := removeStale(path, owner); {
+		case err != nil:
+			return nil, err
+		case free:
+			return bind(path, owner)
+		}
+	}
+	return nil, fmt.Errorf("all names for its socket in %s are taken: remove what is there", dir)
+}
+
+// socketName returns the n-th choice for the name of a slot's socket. The
+// first may be in use: by the group's predecessor, which still drains, or by
+// another of our kind in the same folder.
+func socketName(name string, slot, n int) string {
+	name = strings.Map(func(r rune) rune {
+		if r == '-' || r == '.' || !special(r) && r != '/' {
+			return r
+		}
+		return '_'
+	}, name)
+	if n == 0 {
+		return fmt.Sprintf("%s-%d.sock", name, slot)
+	}
+	return fmt.Sprintf("%s-%d.%d.sock", name, slot, n)
+}
+
+// removeStale makes the path free for a socket, if it can be: a socket that
+// belongs to us, or to owner, and that nobody listens on is removed. Nothing
+// else ever is: what is no socket, or another's, is an error, and a socket that
+// somebody listens on is not free.
+func removeStale(path string, owner *Credential) (free bool, _ *startError) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	const advice = "remove it, or choose another path"
+	switch {
+	case err != nil:
+		return false, &startError{fmt.Sprintf("its socket %s: %v", path, reason(err)), "correct the rights of its folders"}
+	case info.Mode()&fs.ModeSocket == 0:
+		return false, &startError{path + " is there and is not a socket", advice}
+	case !ours(info, owner):
+		return false, &startError{fmt.Sprintf("the socket %s belongs to user %d", path, userOf(info)), advice}
+	case listened(path):
+		return false, nil
+	}
+	if err := os.Remove(path); err != nil {
+		return false, &startError{fmt.Sprintf("the stale socket %s: %v", path, reason(err)), advice}
+	}
+	return true, nil
+}
+
+// ours reports whether a file belongs to us, or to owner.
+func ours(info fs.FileInfo, owner *Credential) bool {
+	uid := userOf(info)
+	return uid == os.Geteuid() || owner != nil && uid == int(owner.UID)
+}
+
+func userOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
+
+// listened reports whether somebody listens on the socket at path, busy or not.
+func listened(path string) bool {
+	c, err := net.DialTimeout("unix", path, probeTimeout)
+	if err == nil {
+		c.Close()
+	}
+	return !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ENOENT)
+}
+
+// bind makes the socket at path, which is free. Its descriptor blocks, as
+// libfcgi and other applications expect of descriptor 0; package net's would
+// not.
+func bind(path string, owner *Credential) (*socket, error) {
+	syscall.ForkLock.RLock() // no fork between the next two calls
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, fmt.Errorf("make a socket: %w", err)
+	}
+	s := &socket{path: path, file: os.NewFile(uintptr(fd), path)}
+	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}); err != nil {
+		s.file.Close()
+		return nil, fmt.Errorf("bind its socket %s: %w", path, err)
+	}
+	s.id, err = os.Lstat(path)
+	// The rights are set before anybody can connect.
+	if err == nil {
+		err = os.Chmod(path, 0o600)
+	}
+	if err == nil && owner != nil {
+		err = os.Lchown(path, int(owner.UID), int(owner.GID))
+	}
+	if err == nil {
+		err = syscall.Listen(fd, backlog)
+	}
+	if err != nil {
+		s.close()
+		return nil, fmt.Errorf("listen on its socket %s: %w", path, reason(err))
+	}
+	return s, nil
+}
+
+// close ends the socket and removes its path, if that is still ours.
+func (s *socket) close() error {
+	defer s.file.Close()
+	if s.id == nil {
+		return nil
+	}
+	if now, err := os.Lstat(s.path); err != nil || !os.SameFile(now, s.id) {
+		return nil // somebody else has taken it away, or its place
+	}
+	if err := os.Remove(s.path); err != nil {
+		return fmt.Errorf("process: remove socket %s: %w", s.path, reason(err))
+	}
+	return nil
+}
+
+// vacate makes the address free for a process that listens by itself. Without
+// this a process that got SIGKILL would leave a socket that its successor
+// cannot bind; and where somebody else answers, ours would seem ready.
+func vacate(at address.Address, owner *Credential) *startError {
+	var free bool
+	switch {
+	case at.Network != "unix":
+		free = !answers(context.Background(), at)
+	case strings.HasPrefix(at.Address, "@"):
+		free = !listened(at.Address)
+	default:
+		var err *startError
+		if free, err = removeStale(at.Address, owner); err != nil {
+			return err
+		}
+	}
+	if !free {
+		return &startError{"somebody else listens on " + at.String(), "end that program, or connect to it instead of starting one"}
+	}
+	return nil
+}
+
+// answers reports whether a connect to the address works. A unix socket whose
+// queue is full says EAGAIN: that is an answer.
+func answers(ctx context.Context, at address.Address) bool {
+	d := net.Dialer{Timeout: probeTimeout}
+	c, err := d.DialContext(ctx, at.Network, at.Address)
+	if err == nil {
+		c.Close()
+	}
+	return err == nil || errors.Is(err, syscall.EAGAIN)
+}

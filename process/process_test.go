@@ -1,0 +1,450 @@
+package process
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// gone reports whether a process has ended, zombies included.
+func gone(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	_, state, ok := parseStat(stat)
+	return ok && (state == 'Z' || state == 'X')
+}
+
+func number(t *testing.T, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(strings.TrimSpace(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Each slot has a process and a socket of its own.
+func TestGroup(t *testing.T) {
+	g, log := startGroup(t, self("serve"), 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var members []Member
+	g.Watch(ctx, func(ms []Member) {
+		if members = ms; len(ms) == 3 {
+			cancel()
+		}
+	})
+	for i, m := range members {
+		if m.Slot != i || m.Network != "unix" || filepath.Base(m.Address) != fmt.Sprintf("app-%d.sock", i) {
+			t.Errorf("member %d = %+v", i, m)
+		}
+		if got := whoAnswers(t, m.Address); got != strconv.Itoa(m.PID) {
+			t.Errorf("on %s process %s answers, want %d", m.Address, got, m.PID)
+		}
+	}
+	if err := g.Start(); err == nil || err.Error() != "process: start app: the group has been started already" {
+		t.Errorf("second Start: %v, want a refusal", err)
+	}
+	stop(t, g)
+	stop(t, g)
+	for _, m := range members {
+		if !gone(m.PID) {
+			t.Errorf("process %d is there after Stop", m.PID)
+		}
+		if _, err := os.Lstat(m.Address); !os.IsNotExist(err) {
+			t.Errorf("socket %s after Stop: %v", m.Address, err)
+		}
+	}
+	if got := log.with(`msg="process ended"`, `exit="exit status 0"`); len(got) != 3 {
+		t.Errorf("ends logged: %q, want 3 with status 0", got)
+	}
+	if got := log.with(`msg="process output"`, `backend=app slot=1 pid=`+strconv.Itoa(members[1].PID), `text="told to end"`); len(got) != 1 {
+		t.Errorf("output logged: %q, want 1 line", got)
+	}
+	if err := g.Start(); err == nil || err.Error() != "process: start app: the group has been stopped" {
+		t.Errorf("Start after Stop: %v, want a refusal", err)
+	}
+}
+
+// A group that was never started gives everything back.
+func TestStopWithoutStart(t *testing.T) {
+	g, _ := newGroup(t, self("serve"), 2)
+	path := g.slots[1].sock.path
+	stop(t, g)
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("socket after Stop: %v", err)
+	}
+}
+
+func TestNewGroupRefuses(t *testing.T) {
+	open := mkdir(t, filepath.Join(t.TempDir(), "open"), 0o777)
+	tests := []struct {
+		name  string
+		spec  Spec
+		slots int
+		want  string
+	}{
+		{"no slot", script(""), 0, "process: start app: 0 processes: want 1 of those that listen by themselves, of others 1 or more"},
+		{"two by themselves", Spec{Name: "app", Args: []string{"/bin/sh"}, Listen: BySelf, Address: "/x"}, 2,
+			"process: start app: 2 processes: want 1 of those that listen by themselves, of others 1 or more"},
+		{"open folder", script(""), 1, "process: start app: folder " + open +
+			" cannot hold our sockets: others may write to it (mode 0777): chmod 0700 it, or choose another path"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := NewGroup(tt.spec, tt.slots, open); err == nil || err.Error() != tt.want {
+				t.Errorf("NewGroup = %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// What connects while no process is up is answered by the next one.
+func TestQueueSurvives(t *testing.T) {
+	spec := self("serve")
+	spec.Backoff.Min = 300 * time.Millisecond
+	g, log := startGroup(t, spec, 1)
+	first := untilState(t, g, Ready)
+	address := g.slots[0].sock.path
+	if got := whoAnswers(t, address); got != strconv.Itoa(first.PID) {
+		t.Fatalf("process %s answers, want %d", got, first.PID)
+	}
+	syscall.Kill(first.PID, syscall.SIGKILL)
+	untilState(t, g, Down)
+	got := whoAnswers(t, address)
+	second := untilState(t, g, Ready)
+	if got != strconv.Itoa(second.PID) || second.PID == first.PID {
+		t.Errorf("process %s answers, want %d, after %d", got, second.PID, first.PID)
+	}
+	if second.Restarts != 1 || second.Deaths != 1 || second.Last.PID != first.PID || second.Last.Reason != "killed by SIGKILL (killed)" {
+		t.Errorf("Status = %+v, last exit %+v, want one restart after SIGKILL", second, second.Last)
+	}
+	if got := log.with("level=WARN", `msg="process died"`, `exit="killed by SIGKILL (killed)"`, "again_in=300ms"); len(got) != 1 {
+		t.Errorf("deaths logged: %q, want 1", got)
+	}
+}
+
+// A program that crashes at once is tried again, slower and slower, and what
+// it wrote is kept.
+func TestCrashesAtOnce(t *testing.T) {
+	spec := script(`i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); done; echo "no database" >&2; exit 3`)
+	spec.Backoff = Backoff{Min: time.Millisecond, Max: time.Hour, Limit: 3}
+	g, log := startGroup(t, spec, 1)
+	st := untilState(t, g, CrashLoop)
+	if st.Restarts != 2 || st.Deaths != 3 || st.Last.Reason != "exit status 3" || st.PID != 0 {
+		t.Errorf("Status = %+v, want 3 deaths with status 3", st)
+	}
+	if out := st.Last.Output; len(out) != 20 || out[0] != "line 11" || out[19] != "no database" {
+		t.Errorf("last lines = %q, want 20 with \"no database\" at the end", out)
+	}
+	got := log.with("level=ERROR", `msg="process keeps dying"`, "backend=app", `exit="exit status 3"`, "again_in=1h0m0s",
+		`advice="its last lines say why; run it by hand to see more: /bin/sh -c '`, `line 29\nno database"`)
+	if len(got) != 1 {
+		t.Errorf("logged %q, want the crash loop once", log.with("level=ERROR"))
+	}
+	if got := log.with(`msg="process output"`, `text="no database"`); len(got) != 3 {
+		t.Errorf("output logged: %q, want 3 times", got)
+	}
+}
+
+func TestExitsWithSuccess(t *testing.T) {
+	spec := self("exit0")
+	spec.Backoff.Limit = 1
+	g, _ := startGroup(t, spec, 1)
+	if last := untilState(t, g, CrashLoop).Last; last.Reason != "exit status 0" || !strings.Contains(last.Advice, "foreground") {
+		t.Errorf("exit = %+v, want status 0 and the advice to stay in the foreground", last)
+	}
+}
+
+func TestIgnoresStopSignal(t *testing.T) {
+	spec := script(`trap '' TERM; echo deaf; while :; do sleep 60; done`)
+	spec.StopTimeout = 100 * time.Millisecond
+	g, log := startGroup(t, spec, 1)
+	untilOutput(t, g, "deaf")
+	pid := g.Status()[0].PID
+	begin := time.Now()
+	stop(t, g)
+	if took := time.Since(begin); took < 100*time.Millisecond {
+		t.Errorf("Stop took %v, less than the stop timeout", took)
+	}
+	if groupLives(pid) {
+		t.Error("its process group is there after Stop")
+	}
+	if got := log.with("level=WARN", `msg="process killed"`, `why="did not end for 100ms after SIGTERM"`); len(got) != 1 {
+		t.Errorf("kills logged: %q, want 1", got)
+	}
+	if last := g.Status()[0].Last; last.Reason != "killed by SIGKILL (killed)" || last.Advice != "" {
+		t.Errorf("exit = %+v, want SIGKILL and no advice", last)
+	}
+}
+
+// A process that has left its group is killed all the same.
+func TestLeavesProcessGroup(t *testing.T) {
+	spec := self("desert")
+	spec.StopTimeout = 10 * time.Millisecond
+	g, _ := startGroup(t, spec, 1)
+	untilOutput(t, g, "gone over")
+	pid := g.Status()[0].PID
+	stop(t, g)
+	if !gone(pid) {
+		t.Errorf("process %d is there after Stop", pid)
+	}
+	if last := g.Status()[0].Last; last.Reason != "killed by SIGKILL (killed)" {
+		t.Errorf("exit = %+v, want SIGKILL", last)
+	}
+}
+
+// What a process has started does not outlive it: neither after Stop, nor
+// after its own death, when a successor may need its address.
+func TestProcessGroupEnds(t *testing.T) {
+	for _, how := range []string{"stop", "death"} {
+		t.Run(how, func(t *testing.T) {
+			spec := script(`(trap '' TERM; exec sleep 60) & echo $!; trap 'exit 0' TERM; wait`)
+			spec.Backoff.Min = time.Hour
+			g, _ := startGroup(t, spec, 1)
+			grandchild := number(t, untilOutput(t, g, ""))
+			pid := g.Status()[0].PID
+			if gone(grandchild) {
+				t.Fatal("its child is not there")
+			}
+			if how == "stop" {
+				stop(t, g)
+			} else {
+				syscall.Kill(pid, syscall.SIGKILL)
+				untilState(t, g, Down)
+			}
+			if !gone(grandchild) || groupLives(pid) {
+				t.Error("its child is still there")
+			}
+		})
+	}
+}
+
+// A descendant that has left the process group may keep the output open. That
+// must not keep anybody waiting.
+func TestOutputKeptOpen(t *testing.T) {
+	spec := script(`setsid sleep 60 & echo pid $!; exit 4`)
+	spec.Backoff.Min = time.Hour
+	g, _ := startGroup(t, spec, 1)
+	begin := time.Now()
+	st := untilState(t, g, Down)
+	if len(st.Last.Output) == 1 {
+		pid := number(t, strings.TrimPrefix(st.Last.Output[0], "pid "))
+		defer syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if took := time.Since(begin); st.Last.Reason != "exit status 4" || len(st.Last.Output) != 1 || took > 10*time.Second {
+		t.Errorf("exit = %+v after %v, want status 4 and one line, at once", st.Last, took)
+	}
+	stop(t, g)
+}
+
+// A process has the descriptors 0, 1 and 2, whatever we were started with.
+func TestDescriptors(t *testing.T) {
+	inherited, err := syscall.Dup(int(os.Stderr.Fd())) // has no close-on-exec flag
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(inherited)
+	g, _ := startGroup(t, script(`echo loaded; while :; do sleep 60; done`), 1)
+	untilOutput(t, g, "loaded")
+	st := untilState(t, g, Ready)
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", st.PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", st.PID, e.Name()))
+		kind, _, _ := strings.Cut(to, ":")
+		names = append(names, e.Name()+" "+kind)
+	}
+	if want := []string{"0 socket", "1 pipe", "2 pipe"}; !slices.Equal(names, want) {
+		t.Errorf("descriptors %q, want %q", names, want)
+	}
+}
+
+func TestKeepOursOneByOne(t *testing.T) {
+	fd, err := syscall.Dup(int(os.Stderr.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	keepOursOneByOne("/proc/self/fd")
+	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0)
+	if errno != 0 || flags&syscall.FD_CLOEXEC == 0 {
+		t.Errorf("flags of descriptor %d = %#x, %v, want close-on-exec", fd, flags, errno)
+	}
+}
+
+// Our environment is not that of the processes.
+func TestEnvironment(t *testing.T) {
+	t.Setenv("PASSWORD", "secret")
+	tests := []struct {
+		name string
+		env  []string
+		want []string
+	}{
+		{"not given", nil, CleanEnv()},
+		{"empty", []string{}, nil},
+		{"given", []string{"A=b", "C="}, []string{"A=b", "C="}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			g, _ := startGroup(t, Spec{Name: "app", Args: []string{"/bin/sleep", "60"}, Env: tt.env}, 1)
+			st := untilState(t, g, Ready)
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", st.PID))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for e := range strings.SplitSeq(strings.TrimSuffix(string(b), "\x00"), "\x00") {
+				if e != "" {
+					got = append(got, e)
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("environment %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// A process runs in Dir under the name of its command, in its own process
+// group.
+func TestDirAndName(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/app", []byte("#!/bin/sh\necho \"in $PWD\"\nexec sleep 60\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	g, _ := startGroup(t, Spec{Name: "app", Args: []string{"./app"}, Dir: dir}, 1)
+	if got := untilOutput(t, g, "in "); got != dir {
+		t.Errorf("it runs in %q, want %q", got, dir)
+	}
+	st := untilState(t, g, Ready)
+	if pgid, err := syscall.Getpgid(st.PID); err != nil || pgid != st.PID {
+		t.Errorf("process group %d, %v, want its own, %d", pgid, err, st.PID)
+	}
+}
+
+// A process ends with us, even if we have no time to end it.
+func TestDiesWithUs(t *testing.T) {
+	parent := exec.Command(os.Args[0])
+	parent.Env = CleanEnv(childMode + "=parent " + shortDir(t))
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer parent.Wait()
+	defer parent.Process.Kill()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := number(t, line)
+	if gone(pid) {
+		t.Fatal("its process is not there")
+	}
+	parent.Process.Kill()
+	eventually(t, "the end of the orphan", func() bool { return gone(pid) })
+}
+
+// A process does not end with a thread: Linux takes the death of the thread
+// that forked for the death of the parent.
+func TestOutlivesThreads(t *testing.T) {
+	g, _ := newGroup(t, Spec{Name: "app", Args: []string{"/bin/sleep", "60"}, Backoff: Backoff{Min: time.Millisecond, Limit: -1}}, 1)
+	// A goroutine that ends without unlocking takes its thread with it.
+	onDyingThread := func(f func()) {
+		done := make(chan int)
+		go func() {
+			runtime.LockOSThread()
+			f()
+			done <- syscall.Gettid()
+		}()
+		tid := <-done
+		eventually(t, "the end of a thread", func() bool {
+			return syscall.Tgkill(os.Getpid(), tid, 0) != nil || tid == os.Getpid() // the first thread never ends
+		})
+	}
+	onDyingThread(func() {
+		if err := g.Start(); err != nil {
+			t.Error(err)
+		}
+	})
+	for range 3 {
+		st := untilState(t, g, Ready)
+		for range 20 {
+			onDyingThread(func() { g.Status() })
+		}
+		if now := g.Status()[0]; now.PID != st.PID || now.Deaths != st.Deaths {
+			t.Fatalf("Status = %+v, want process %d still there", now, st.PID)
+		}
+		syscall.Kill(st.PID, syscall.SIGKILL)
+		eventually(t, "the successor", func() bool { s := g.Status()[0]; return s.State == Ready && s.PID != st.PID })
+	}
+}
+
+// A process with a credential has that, and no group of ours, and can open
+// its own output again.
+func TestCredential(t *testing.T) {
+	needRoot(t)
+	spec := script(`echo again >/proc/self/fd/2; id -u; id -g; id -G; echo done; exec sleep 60`)
+	spec.Credential = &Credential{UID: 12345, GID: 12346, Groups: []uint32{12347}}
+	g, _ := startGroup(t, spec, 1)
+	untilOutput(t, g, "done")
+	if got, want := g.Status()[0].Output, []string{"again", "12345", "12346", "12346 12347", "done"}; !slices.Equal(got, want) {
+		t.Errorf("it wrote %q, want %q", got, want)
+	}
+}
+
+// The logs of a program that never stops are bounded; it is not held up.
+func TestMuchOutput(t *testing.T) {
+	g, log := startGroup(t, script(`yes | head -n 50000; echo done; exec sleep 60`), 1)
+	untilOutput(t, g, "done")
+	stop(t, g)
+	n := len(log.with(`msg="process output"`))
+	if n < outputBurst || n > outputBurst+20*outputRate {
+		t.Errorf("%d lines logged, want a burst of %d and %d a second", n, outputBurst, outputRate)
+	}
+	if got := log.with("level=WARN", `msg="process output left out" backend=app slot=0`); len(got) == 0 {
+		t.Error("nothing says that lines were left out")
+	}
+}
+
+// A program that is replaced while its slot is down is found at the next start.
+func TestCommandComesBack(t *testing.T) {
+	path := t.TempDir() + "/app"
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	spec := Spec{Name: "app", Args: []string{path}, Backoff: Backoff{Min: 5 * time.Millisecond, Max: 5 * time.Millisecond}}
+	g, log := newGroup(t, spec, 1)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Start(); err != nil {
+		t.Fatal(err)
+	}
+	last := untilState(t, g, CrashLoop).Last
+	if want := "not started: the command " + path + " is not there"; last.Reason != want || last.Advice != "correct the path, or install it" {
+		t.Errorf("exit = %+v, want %q", last, want)
+	}
+	if err := os.Symlink("/bin/cat", path); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a start", func() bool { return len(log.with(`msg="process ready"`)) > 0 })
+}

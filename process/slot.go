@@ -1,0 +1,255 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A slot is the place of one process in its group. It keeps the socket while
+// processes come and go.
+//
+// One goroutine, in run, owns all of its fields; others learn of it what it
+// publishes.
+type slot struct {
+	n       int
+	spec    *Spec
+	sock    *socket // nil if the process listens by itself
+	log     *slog.Logger
+	launch  func() (*child, *startError)
+	publish func(view)     // tells the group what has changed
+	looping func(bool) int // counts the group's slots in a crash loop
+	stop    <-chan struct{}
+	kill    <-chan struct{}
+
+	view
+	child   *child
+	readyAt time.Time // zero if it was not
+	pause   time.Duration
+	useless string // why the process was killed, if it was
+	inLoop  bool   // and it was said
+	timer   *time.Timer
+}
+
+// A view is what others may know of a slot.
+type view struct {
+	Status
+	output func() []string // of the process that runs
+}
+
+// run lives through the life of the slot, until its end.
+//
+// It is the group's goroutine, which ends it by closing stop, and kill if that
+// takes too long. It blocks in wait, and in launch, as long as the kernel
+// needs to start a program.
+func (s *slot) run() {
+	s.timer = time.NewTimer(0)
+	defer s.timer.Stop()
+	for s.State != Stopped {
+		ev, exit := s.wait()
+		s.step(ev, exit)
+	}
+}
+
+// wait waits for the next event.
+func (s *slot) wait() (event, Exit) {
+	var ready <-chan struct{}
+	var exited <-chan Exit
+	if s.child != nil {
+		exited = s.child.exited
+	}
+	if s.State == Starting {
+		ready = s.child.ready
+	}
+	select {
+	case <-s.timer.C:
+		return evTimer, Exit{}
+	case <-ready:
+		return evReady, Exit{}
+	case exit := <-exited:
+		return evExit, exit
+	case <-s.stop:
+		s.stop = nil
+		return evStop, Exit{}
+	case <-s.kill:
+		s.stop, s.kill = nil, nil
+		return evKill, Exit{}
+	}
+}
+
+// step does what one event asks for.
+func (s *slot) step(ev event, exit Exit) {
+	tooMany := ev == evExit && s.gone(exit)
+	was := s.State
+	var act action
+	s.State, act = next(s.State, ev, tooMany)
+	if s.State == was && act == nothing {
+		return
+	}
+	if s.State != was {
+		s.Since = time.Now()
+	}
+	s.act(act, ev)
+	s.arm(was, act)
+	s.publish(s.view)
+}
+
+// gone takes note of the end of the process, and decides whether it was one
+// too many.
+func (s *slot) gone(exit Exit) (tooMany bool) {
+	var ready time.Duration
+	if !s.readyAt.IsZero() {
+		ready = exit.At.Sub(s.readyAt)
+	}
+	switch {
+	case s.State == Stopping:
+		exit.Advice = "" // it was asked to
+	case s.useless != "":
+		exit.Reason, exit.Advice = s.useless+" ("+exit.Reason+")", s.spec.silent()
+		fallthrough
+	default:
+		s.Deaths, s.pause, tooMany = s.spec.Backoff.after(s.Deaths, ready, exit.clean)
+	}
+	if s.Deaths == 0 {
+		s.leaveLoop()
+		if exit.clean {
+			exit.Advice = ""
+		}
+	}
+	s.Last = &exit
+	s.child, s.output, s.PID, s.readyAt, s.useless = nil, nil, 0, time.Time{}, ""
+	return tooMany
+}
+
+// act does what next has decided.
+func (s *slot) act(a action, ev event) {
+	switch a {
+	case start:
+		s.start()
+	case admit:
+		s.readyAt = time.Now()
+		s.log.Info("process ready", slog.Int("pid", s.PID), slog.String("worker", s.member(s.PID).String()))
+	case settle:
+		s.Deaths = 0
+		s.leaveLoop()
+	case pause:
+		s.logDeath()
+	case giveUp:
+		s.enterLoop()
+	case ask:
+		s.child.signal(s.spec.stopSignal())
+	case kill:
+		s.end(ev)
+	case finish:
+		s.log.Info("process ended", slog.Int("pid", s.Last.PID), slog.String("exit", s.Last.Reason))
+	}
+}
+
+// start starts a process. One that cannot be started is one that has died.
+func (s *slot) start() {
+	c, err := s.launch()
+	if err != nil {
+		exited := make(chan Exit, 1)
+		exited <- notStarted(err)
+		s.child = &child{exited: exited, signal: ignore, kill: func() {}}
+		return
+	}
+	if s.Last != nil {
+		s.Restarts++
+	}
+	s.child, s.PID, s.output = c, c.pid, c.output
+	s.log.Debug("process started", slog.Int("pid", s.PID))
+}
+
+// end kills the process group, and says why.
+func (s *slot) end(ev event) {
+	switch {
+	case s.State == Ending:
+		s.useless = fmt.Sprintf("did not listen on %s for %v", s.spec.listens(), s.spec.startTimeout())
+	case ev == evTimer:
+		s.log.Warn("process killed", slog.Int("pid", s.PID),
+			slog.String("why", fmt.Sprintf("did not end for %v after %s", s.spec.stopTimeout(), signalName(s.spec.stopSignal()))))
+	}
+	s.child.kill()
+}
+
+// arm sets the timer for the time that the state may last.
+func (s *slot) arm(was State, act action) {
+	d := time.Duration(-1)
+	switch {
+	case s.State == Down || s.State == CrashLoop:
+		d = s.pause
+	case act == start:
+		d = s.spec.startTimeout()
+	case s.State == Ready && was != Ready:
+		d = s.spec.Backoff.healthy()
+	case act == ask:
+		d = s.spec.stopTimeout()
+	}
+	s.timer.Stop()
+	if d >= 0 {
+		s.timer.Reset(d)
+	}
+}
+
+// logDeath says that the process died, and when there will be another one.
+func (s *slot) logDeath() {
+	level, message := slog.LevelWarn, "process died"
+	switch {
+	case s.Last.PID == 0:
+		message = "process not started"
+	case s.Deaths == 0 && s.Last.clean:
+		level, message = slog.LevelInfo, "process ended by itself"
+	}
+	s.log.LogAttrs(context.Background(), level, message, s.death()...)
+}
+
+// enterLoop says, once for the group, that processes keep dying.
+func (s *slot) enterLoop() {
+	if s.inLoop || s.looping(true) > 1 {
+		s.inLoop = true
+		s.logDeath()
+		return
+	}
+	s.inLoop = true
+	output := strings.Join(s.Last.Output, "\n")
+	s.log.LogAttrs(context.Background(), slog.LevelError, "process keeps dying",
+		append(s.death(), slog.String("output", output))...)
+}
+
+// leaveLoop takes note that the processes do not keep dying.
+func (s *slot) leaveLoop() {
+	if s.inLoop {
+		s.inLoop = false
+		s.looping(false)
+		s.log.Info("process stays, crash loop over")
+	}
+}
+
+// death describes the last one.
+func (s *slot) death() []slog.Attr {
+	attrs := []slog.Attr{slog.Int("pid", s.Last.PID), slog.String("exit", s.Last.Reason),
+		slog.Duration("ran", s.Last.Ran), slog.Int("deaths", s.Deaths), slog.Duration("again_in", s.pause)}
+	if s.Last.Advice != "" {
+		attrs = append(attrs, slog.String("advice", s.Last.Advice))
+	}
+	return attrs
+}
+
+// member returns the process pid as one that takes requests. It may be called
+// by anybody.
+func (s *slot) member(pid int) Member {
+	m := Member{Slot: s.n, PID: pid}
+	if s.sock != nil {
+		m.Network, m.Address = "unix", s.sock.path
+	} else {
+		at := s.spec.listens()
+		m.Network, m.Address = at.Network, at.Address
+	}
+	return m
+}
+
+func ignore(syscall.Signal) {}

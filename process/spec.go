@@ -1,0 +1,204 @@
+package process
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sluice-gateway/sluice/internal/address"
+)
+
+// A Spec says what the processes of a group are. It must not be changed once
+// it has been handed over.
+type Spec struct {
+	// Name is that of the backend, for log lines and names of sockets.
+	Name string
+
+	// Args is the command and its arguments. A command without a slash is
+	// looked up in the PATH of Env, a relative one in Dir.
+	Args []string
+
+	// Dir is where the process starts. Empty means our own folder.
+	Dir string
+
+	// Env is the whole environment of the process. Nil means CleanEnv(): what
+	// our own environment holds is ours (it may hold passwords).
+	Env []string
+
+	// Credential says as whom the process runs. Nil means as ourselves.
+	Credential *Credential
+
+	// Listen says how the process gets its listening socket, and Address,
+	// with BySelf only, where that is: unix:/path, a path, or host:port.
+	Listen  Listen
+	Address string
+
+	// StopSignal asks a process to end. Zero means SIGTERM. What is left of
+	// its process group when it has ended, or after StopTimeout, gets SIGKILL.
+	StopSignal  syscall.Signal
+	StopTimeout time.Duration // zero means DefaultStopTimeout; negative, no limit
+
+	// StartTimeout bounds the time until a process that listens BySelf does
+	// so. Zero means DefaultStartTimeout; negative, no limit.
+	StartTimeout time.Duration
+
+	Backoff Backoff
+
+	// Log takes the life of the processes and, line by line, what they write
+	// to stdout and stderr. Nil discards it.
+	Log *slog.Logger
+}
+
+// A Credential is who a process runs as.
+type Credential struct {
+	UID, GID uint32
+	Groups   []uint32 // besides GID; it has no others, whatever groups we are in
+}
+
+// A Listen is a way in which a process gets its listening socket.
+type Listen uint8
+
+const (
+	// OnDescriptor0: the group makes a unix socket for each slot, holds it
+	// open, and the process finds it as descriptor 0 (FastCGI 1.0 §2.2). A
+	// process is ready as soon as it runs: what it cannot take yet waits in
+	// the socket's queue.
+	OnDescriptor0 Listen = iota
+
+	// BySelf: the process makes the socket at Address itself, as php-fpm
+	// does, and is ready when a connect to it works. Such a group has one
+	// slot. A socket of ours that a predecessor left there is removed before
+	// a start; anything else that is there is an error.
+	BySelf
+)
+
+// CleanEnv returns the environment of a process that must not see ours: PATH,
+// LANG, TZ and HOME of it, as far as they are set, and extra, entries
+// "NAME=value" that come last and win.
+func CleanEnv(extra ...string) []string {
+	env := make([]string, 0, 4+len(extra))
+	for _, name := range []string{"PATH", "LANG", "TZ", "HOME"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	for _, e := range extra {
+		name, _, _ := strings.Cut(e, "=")
+		env = slices.DeleteFunc(env, func(had string) bool { return strings.HasPrefix(had, name+"=") })
+		env = append(env, e)
+	}
+	return env
+}
+
+// Check reports what would keep the processes from starting, as far as it can
+// be seen without starting one. NewGroup calls it.
+func (s *Spec) Check() error {
+	if err := s.check(); err != nil {
+		return s.failed(err)
+	}
+	if _, err := s.command(); err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
+// check reports what is wrong with the Spec itself.
+func (s *Spec) check() error {
+	if len(s.Args) == 0 || s.Args[0] == "" {
+		return errors.New("no command is given")
+	}
+	for _, a := range s.Args {
+		if strings.ContainsRune(a, 0) {
+			return fmt.Errorf("argument %q has a NUL in it", a)
+		}
+	}
+	for _, e := range s.Env {
+		if name, _, ok := strings.Cut(e, "="); !ok || name == "" || strings.ContainsRune(e, 0) {
+			return fmt.Errorf("environment entry %.60q is not NAME=value", e)
+		}
+	}
+	if s.Listen == OnDescriptor0 {
+		if s.Address != "" {
+			return fmt.Errorf("address %s is given, but the process gets its socket on descriptor 0", s.Address)
+		}
+		return nil
+	}
+	if a, err := address.Parse(s.Address); err != nil {
+		return err
+	} else if a.Network == "fd" {
+		return fmt.Errorf("address %s: a process that listens by itself does so at unix:/path or host:port", s.Address)
+	}
+	return nil
+}
+
+// listens returns where a process that listens BySelf does so. The Spec has
+// been checked.
+func (s *Spec) listens() address.Address {
+	a, _ := address.Parse(s.Address)
+	return a
+}
+
+// failed returns err as one about starting the backend.
+func (s *Spec) failed(err error) error {
+	return fmt.Errorf("process: start %s: %w", cmp.Or(s.Name, "a process"), err)
+}
+
+// env returns the environment, never nil: nil would be ours.
+func (s *Spec) env() []string {
+	if s.Env == nil {
+		return CleanEnv()
+	}
+	return s.Env
+}
+
+// variable returns a variable of the environment.
+func (s *Spec) variable(name string) (value string) {
+	for _, e := range s.env() {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
+// credential returns as whom the process runs, nil if as ourselves: only root
+// may set ids, even to the same.
+func (s *Spec) credential() *Credential {
+	c := s.Credential
+	if c != nil && os.Geteuid() != 0 && int64(c.UID) == int64(os.Geteuid()) && int64(c.GID) == int64(os.Getegid()) {
+		return nil
+	}
+	return c
+}
+
+// uid returns the user that the process runs as.
+func (s *Spec) uid() int {
+	if s.Credential != nil {
+		return int(s.Credential.UID)
+	}
+	return os.Geteuid()
+}
+
+func (s *Spec) log() *slog.Logger {
+	if s.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.Log
+}
+
+func (s *Spec) stopSignal() syscall.Signal {
+	if s.StopSignal == 0 {
+		return syscall.SIGTERM
+	}
+	return s.StopSignal
+}
+
+func (s *Spec) stopTimeout() time.Duration { return orDefault(s.StopTimeout, DefaultStopTimeout) }
+
+func (s *Spec) startTimeout() time.Duration { return orDefault(s.StartTimeout, DefaultStartTimeout) }

@@ -1,0 +1,70 @@
+package process
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// attributes returns how a process is started: in a process group of its own,
+// so that all of it can be ended at once and a terminal's Ctrl-C does not
+// reach it, and so that it does not outlive us, even if we get SIGKILL.
+func attributes(c *Credential) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: credential(c)}
+}
+
+// keepOurs marks every descriptor that we have above 2 as not to be inherited.
+// Go's own are; those that we were started with may not be.
+func keepOurs() {
+	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	keepOursOneByOne("/proc/self/fd") // before Linux 5.11
+}
+
+// awaitDeath waits until the process has died, and does not reap it: as long
+// as it is a zombie its number, and that of its process group, is nobody
+// else's.
+func awaitDeath(pid int) error {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// groupLives reports whether a process of the group runs. Zombies do not: they
+// may wait long for whoever adopted them.
+func groupLives(pgid int) bool {
+	if syscall.Kill(-pgid, 0) != nil {
+		return false
+	}
+	files, _ := filepath.Glob("/proc/[1-9]*/stat")
+	for _, file := range files {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		if group, state, ok := parseStat(stat); ok && group == pgid && state != 'Z' && state != 'X' {
+			return true
+		}
+	}
+	return len(files) == 0 // without /proc there is only the answer of kill
+}
+
+// parseStat reads process group and state from /proc/PID/stat. The name, in
+// parentheses, may hold anything, spaces and parentheses included (proc(5)).
+func parseStat(stat []byte) (pgid int, state byte, ok bool) {
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 3 || len(fields[0]) != 1 {
+		return 0, 0, false
+	}
+	pgid, err := strconv.Atoi(string(fields[2]))
+	return pgid, fields[0][0], err == nil
+}

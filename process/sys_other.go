@@ -1,0 +1,23 @@
+//go:build !linux
+
+package process
+
+import (
+	"errors"
+	"syscall"
+)
+
+// attributes returns how a process is started: in a process group of its own.
+// Only Linux and FreeBSD can end it when we get SIGKILL.
+func attributes(c *Credential) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Credential: credential(c)}
+}
+
+// keepOurs marks every descriptor that we have above 2 as not to be inherited.
+func keepOurs() { keepOursOneByOne("/dev/fd") }
+
+// awaitDeath cannot wait here without reaping.
+func awaitDeath(int) error { return errors.ErrUnsupported }
+
+// groupLives reports whether there is a process of the group.
+func groupLives(pgid int) bool { return syscall.Kill(-pgid, 0) == nil }

@@ -1,0 +1,141 @@
+package sluice
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/config"
+)
+
+// Backends that stay the same keep their processes; others get new ones, and
+// the old ones end when their last request has.
+func TestReload(t *testing.T) {
+	cfg := oneApp(t, 1)
+	g := start(t, cfg)
+	addr := g.s.Addrs()[0].String()
+	first := g.pid()
+
+	same := oneApp(t, 1)
+	same.Routes = append([]config.Route{{Path: "/denied/", Deny: true}}, same.Routes...)
+	if err := g.s.Reload(same); err != nil {
+		t.Fatal(err)
+	}
+	if pid := g.pid(); pid != first {
+		t.Errorf("process %d answers after a reload that did not concern it, want %d", pid, first)
+	}
+	if status, _, _ := g.try("GET", "/denied/x", ""); status != 403 {
+		t.Errorf("the new route answers %d, want 403", status)
+	}
+	if now := g.s.Addrs()[0].String(); now != addr {
+		t.Errorf("the listener has moved from %s to %s", addr, now)
+	}
+
+	release := g.hold()
+	if err := g.s.Reload(oneApp(t, 1, "CHANGED")); err != nil {
+		t.Fatal(err)
+	}
+	second := g.pid()
+	if second == first {
+		t.Error("the old process answers under a changed configuration")
+	}
+	if gone(first) {
+		t.Error("the old process has ended before its last request")
+	}
+	if content, err := release(); content != fmt.Sprint(first) || err != nil {
+		t.Errorf("the request of before: %q, %v, want %d", content, err, first)
+	}
+	await(t, "the old process ends", func() bool { return gone(first) })
+}
+
+func TestReloadFails(t *testing.T) {
+	g := start(t, oneApp(t, 1))
+	first := g.pid()
+	for name, edit := range map[string]func(*config.Config){
+		"root":     func(c *config.Config) { c.Root = "/nonexistent" },
+		"listener": func(c *config.Config) { c.Listen = append(c.Listen, "192.0.2.1:1") },
+		"command":  func(c *config.Config) { c.Backends[0].Command = []string{"/nonexistent"} },
+	} {
+		cfg := oneApp(t, 1)
+		edit(cfg)
+		if err := g.s.Reload(cfg); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if pid := g.pid(); pid != first {
+			t.Errorf("%s: process %d answers, want %d", name, pid, first)
+		}
+	}
+}
+
+func TestReloadListeners(t *testing.T) {
+	g := start(t, oneApp(t, 1))
+	old := g.s.Addrs()[0].String()
+	cfg := oneApp(t, 1)
+	cfg.Listen = []string{"[::1]:0", "127.0.0.2:0"}
+	if err := g.s.Reload(cfg); err != nil {
+		t.Fatal(err)
+	}
+	addrs := g.s.Addrs()
+	if len(addrs) != 2 || !strings.HasPrefix(addrs[0].String(), "[::1]:") || !strings.HasPrefix(addrs[1].String(), "127.0.0.2:") {
+		t.Fatalf("listeners: %v", addrs)
+	}
+	g.get("/")
+	if nc, err := net.Dial("tcp", old); err == nil {
+		nc.Close()
+		t.Error("the old listener is still open")
+	}
+}
+
+// Under steady load, no reload costs a request or a descriptor.
+func TestReloadUnderLoad(t *testing.T) {
+	g := start(t, oneApp(t, 2))
+	g.get("/")
+	before := descriptors(t)
+	const clients, each, reloads = 4, 150, 8
+	var wg sync.WaitGroup
+	failed := make(chan string, clients*each)
+	for range clients {
+		wg.Go(func() {
+			for range each {
+				if status, content, err := g.try("POST", "/echo", "x"); status != 200 || content != "x" || err != nil {
+					failed <- fmt.Sprint(status, content, err)
+				}
+			}
+		})
+	}
+	for i := range reloads {
+		var env []string
+		if i%2 == 0 {
+			env = []string{"CHANGED"}
+		}
+		if err := g.s.Reload(oneApp(t, 2, env...)); err != nil {
+			t.Error(err)
+		}
+		g.get("/")
+	}
+	wg.Wait()
+	close(failed)
+	for f := range failed {
+		t.Errorf("a request has failed: %s", f)
+	}
+	if t.Failed() {
+		t.Log(g.log)
+	}
+	g.client.CloseIdleConnections()
+	// Each client leaves at most a connection to its worker behind, and one
+	// that has not been closed yet.
+	await(t, "no more descriptors than before", func() bool { return descriptors(t) <= before+2*clients })
+}
+
+// descriptors counts our open descriptors.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}

@@ -1,0 +1,197 @@
+package sluice
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sluice-gateway/sluice/config"
+)
+
+func TestServe(t *testing.T) {
+	g := start(t, oneApp(t, 2))
+	pids := map[int]bool{}
+	for range 10 {
+		pids[g.pid()] = true
+	}
+	if pids[os.Getpid()] || len(pids) == 0 {
+		t.Fatalf("answered by %v, want children", pids)
+	}
+	if _, content, err := g.try("POST", "/echo", "a body"); content != "a body" || err != nil {
+		t.Errorf("echo: %q, %v", content, err)
+	}
+	if err := g.end(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	for pid := range pids {
+		if !gone(pid) {
+			t.Errorf("process %d is left behind", pid)
+		}
+	}
+	if !strings.Contains(g.out.String(), `"POST /echo HTTP/1.1" 200 6`) {
+		t.Errorf("access log: %s", g.out)
+	}
+	if err := g.s.Reload(oneApp(t, 1)); err != ErrClosed {
+		t.Errorf("Reload after the end: %v, want ErrClosed", err)
+	}
+}
+
+// The requests under way are finished, new ones are not taken.
+func TestDrain(t *testing.T) {
+	g := start(t, oneApp(t, 1))
+	release := g.hold()
+	addr := g.s.Addrs()[0].String()
+	g.stop()
+	await(t, "the listener closes", func() bool {
+		nc, err := net.Dial("tcp", addr)
+		if err == nil {
+			nc.Close()
+		}
+		return err != nil
+	})
+	if content, err := release(); err != nil || content == "" {
+		t.Errorf("the request under way: %q, %v", content, err)
+	}
+	if err := g.end(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+func TestDrainTimeout(t *testing.T) {
+	cfg := oneApp(t, 1)
+	cfg.Timeout.Drain = 100 * time.Millisecond
+	g := start(t, cfg)
+	pid := g.pid()
+	release := g.hold()
+	if err := g.end(); err == nil || !strings.Contains(err.Error(), "still under way") {
+		t.Errorf("Serve: %v, want that requests were still under way", err)
+	}
+	if _, err := release(); err == nil {
+		t.Error("the request that was cut off looks complete")
+	}
+	if !gone(pid) {
+		t.Errorf("process %d is left behind", pid)
+	}
+}
+
+func TestClose(t *testing.T) {
+	g := start(t, oneApp(t, 1))
+	pid := g.pid()
+	release := g.hold()
+	g.stop()
+	g.s.Close()
+	g.end()
+	if _, err := release(); err == nil {
+		t.Error("the request that was cut off looks complete")
+	}
+	if !gone(pid) {
+		t.Errorf("process %d is left behind", pid)
+	}
+}
+
+// A worker is killed in mid-request: that request fails, and no other.
+func TestWorkerIsKilled(t *testing.T) {
+	g := start(t, oneApp(t, 1))
+	pid := g.pid()
+	release := g.hold()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := release(); err == nil {
+		t.Error("a response whose worker was killed looks complete")
+	}
+	for range 5 {
+		if status, content, err := g.try("POST", "/echo", "x"); status != 200 || content != "x" || err != nil {
+			t.Errorf("after the kill: %d %q, %v\n%s", status, content, err, g.log)
+		}
+	}
+	if now := g.pid(); now == pid {
+		t.Error("the killed process answers")
+	}
+	for _, want := range []string{"killed by SIGKILL", "worker=unix:", "backend=app", "response broken off"} {
+		if !strings.Contains(g.log.String(), want) {
+			t.Errorf("%q is not in the log:\n%s", want, g.log)
+		}
+	}
+}
+
+// A POST that ended its worker is not given to another one; the client is told.
+func TestWorkerDiesOfARequest(t *testing.T) {
+	g := start(t, oneApp(t, 2))
+	g.pid()
+	if status, _, err := g.try("POST", "/die", ""); status != 502 || err != nil {
+		t.Errorf("POST /die: %d, %v, want 502", status, err)
+	}
+	if n := strings.Count(g.log.String(), "exit status 3"); n > 1 {
+		t.Errorf("%d processes have died of one POST", n)
+	}
+	g.get("/")
+}
+
+func TestAccessLogInAFile(t *testing.T) {
+	cfg := oneApp(t, 1)
+	cfg.AccessLog = filepath.Join(t.TempDir(), "access.log")
+	cfg.AccessFormat = "json"
+	g := start(t, cfg)
+	g.get("/x?y")
+	if err := g.end(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(cfg.AccessLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var line struct {
+		Target, Backend, Worker string
+		Status                  int
+	}
+	if err := json.Unmarshal(b, &line); err != nil {
+		t.Fatalf("%v in %s", err, b)
+	}
+	if line.Target != "/x?y" || line.Status != 200 || line.Backend != "app" || !strings.HasPrefix(line.Worker, "unix:") {
+		t.Errorf("access log: %s", b)
+	}
+}
+
+// What cannot be started is said, and nothing is left behind.
+func TestNewFails(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	tests := []struct {
+		name string
+		edit func(*config.Config)
+		want string
+	}{
+		{"port in use", func(c *config.Config) { c.Listen = append(c.Listen, taken.Addr().String()) }, "in use"},
+		{"no root", func(c *config.Config) { c.Root = "/nonexistent" }, "no such file"},
+		{"no command", func(c *config.Config) { c.Backends[0].Command = []string{"/nonexistent"} }, "is not there"},
+		{"no folder for the log", func(c *config.Config) { c.AccessLog = "/nonexistent/log" }, "open access log"},
+		{"unknown backend", func(c *config.Config) { c.Routes[0].Backend = "other" }, "no backend"},
+		{"bad pattern", func(c *config.Config) { c.Routes[0].Path = "x" }, "want"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := oneApp(t, 1)
+			tt.edit(cfg)
+			s, err := New(cfg, Options{})
+			if err == nil {
+				s.Close()
+				t.Fatal("no error")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %q in it", err, tt.want)
+			}
+		})
+	}
+	if left, _ := filepath.Glob(filepath.Join(runtimeDir(), "sluice-*", "app-*")); len(left) > 0 {
+		t.Logf("sockets of somebody: %q", left)
+	}
+}
