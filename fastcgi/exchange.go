@@ -20,7 +20,8 @@ type exchange struct {
 	ctx     context.Context
 	c       *conn
 	r       *cgi.Request
-	started time.Time // set on a new connection
+	started time.Time   // set on a new connection
+	stall   *time.Timer // the same
 	log     *stderrLog
 
 	sent     atomic.Int64 // bytes of the request that the kernel took
@@ -329,6 +330,9 @@ func (x *exchange) finish() {
 		x.drop(errUnwanted)
 	}
 	x.stopSending()
+	if end {
+		x.settle() // the reader may be about to: the caller's next request shall find the connection
+	}
 }
 
 // taken tells the reader that there is room for more of the body.

@@ -2,6 +2,7 @@ package fastcgi
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -80,18 +81,33 @@ func (h *host) drop(c *conn) {
 // wait notes a request on a new connection, answered that it waits no more.
 func (h *host) wait(x *exchange) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.waiting = append(h.waiting, x)
-	h.mu.Unlock()
+	x.stall = time.AfterFunc(stallTime, func() { h.makeRoom(x) })
 }
 
 func (h *host) answered(x *exchange) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i, other := range h.waiting {
-		if other == x {
-			h.waiting = append(h.waiting[:i], h.waiting[i+1:]...)
-			return
-		}
+	x.stall.Stop()
+	if i := slices.Index(h.waiting, x); i >= 0 {
+		h.waiting = slices.Delete(h.waiting, i, i+1)
+	}
+}
+
+// makeRoom closes one idle connection for a request that has waited for
+// stallTime. What put has kept before that may occupy all the processes of the
+// application, and no other request need come to free one.
+func (h *host) makeRoom(x *exchange) {
+	h.mu.Lock()
+	var c *conn
+	if len(h.idle) > 0 && slices.Contains(h.waiting, x) {
+		c = h.idle[0]
+		h.idle = slices.Delete(h.idle, 0, 1)
+	}
+	h.mu.Unlock()
+	if c != nil {
+		c.close(ErrClosed)
 	}
 }
 

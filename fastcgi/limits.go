@@ -53,7 +53,7 @@ const (
 	// stallTime is how long a request on a new connection may wait for its
 	// first byte before it is taken to be stuck behind connections that we
 	// keep: an application with a fixed number of processes serves only
-	// as many connections (see idle.put).
+	// as many connections (see host.put and host.makeRoom).
 	stallTime = 100 * time.Millisecond
 
 	// A unix socket whose backlog is full refuses at once with EAGAIN; TCP

@@ -1,11 +1,15 @@
 package fastcgi
 
-import "io"
+import (
+	"context"
+	"io"
+)
 
 // A responseBody is the body of an answer, read by the caller of RoundTrip.
 type responseBody exchange
 
-// Read reads on. At the end of a complete answer the error is io.EOF.
+// Read reads on. At the end of a complete answer the error is io.EOF, else an
+// *Error, or that of the context.
 func (b *responseBody) Read(p []byte) (int, error) {
 	x := (*exchange)(b)
 	for len(x.rest) == 0 {
@@ -24,12 +28,12 @@ func (b *responseBody) Read(p []byte) (int, error) {
 }
 
 // WriteTo writes the rest of the body to w, each piece as it comes. If w has
-// a method Flush() error, it is called before a wait for more, so that what
-// the application has sent is not held back.
+// a method Flush() error, it is called before each wait, so that what the
+// application has sent is not held back, and be it only the head.
 func (b *responseBody) WriteTo(w io.Writer) (n int64, err error) {
 	x := (*exchange)(b)
 	flusher, _ := w.(interface{ Flush() error })
-	for unflushed := false; ; {
+	for unflushed := true; ; {
 		if len(x.rest) == 0 {
 			ok, err := x.take()
 			if err == io.EOF {
@@ -78,7 +82,7 @@ func (x *exchange) take() (ok bool, err error) {
 	if x.a.waiting() == 0 {
 		switch {
 		case x.err != nil:
-			return false, x.err
+			return false, x.cutShort(x.err)
 		case x.a.end || x.a.quiet:
 			return false, io.EOF
 		}
@@ -92,4 +96,13 @@ func (x *exchange) take() (ok bool, err error) {
 	x.rest = x.out.b
 	x.taken()
 	return true, nil
+}
+
+// cutShort makes the error of an answer that has begun and does not end well.
+// It is never safe to retry.
+func (x *exchange) cutShort(err error) error {
+	if x.ctx.Err() != nil {
+		return context.Cause(x.ctx)
+	}
+	return &Error{Op: "receive", Addr: addr(x.c.host.network, x.c.host.address), Sent: x.sent.Load(), Err: dialError(err)}
 }

@@ -91,7 +91,7 @@ func (x *exchange) sendBody() {
 	if cap(f.b) < headerLen+sendBuffer+headerLen {
 		f.b = make([]byte, 0, headerLen+sendBuffer+headerLen)
 	}
-	for {
+	for left := x.r.ContentLength; ; {
 		content := f.b[headerLen : headerLen+sendBuffer]
 		n, err := x.r.Body.Read(content)
 		out := f.b[:headerLen]
@@ -102,6 +102,12 @@ func (x *exchange) sendBody() {
 			out = out[:0]
 		}
 		last := errors.Is(err, io.EOF)
+		if left -= int64(n); left == 0 && err == nil {
+			// The end goes with the last bytes: an application that counts
+			// answers when it has those, and an answer that overtakes the end
+			// of the request costs the connection.
+			last = true
+		}
 		if last {
 			out = AppendEnd(out, TypeStdin, requestID)
 			x.bodyRead.Store(true)

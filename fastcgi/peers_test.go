@@ -1,0 +1,367 @@
+package fastcgi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/fastcgi"
+)
+
+// A peer is a program that people run. Each serves the application that
+// testdata/peers/echo.c describes.
+type peer struct {
+	name      string
+	processes int    // requests that it serves at the same time
+	keeps     bool   // it leaves a connection open when it is asked to
+	values    string // its answer to GET_VALUES; empty if there is none
+	start     func(t *testing.T) (network, address string)
+}
+
+var peers = []peer{
+	{"php-fpm", 4, true, "FCGI_MPXS_CONNS=0", startFPM},
+	{"php-cgi", 1, true, "FCGI_MAX_CONNS=0 FCGI_MAX_REQS=0 FCGI_MPXS_CONNS=0", startPHPCGI},
+	{"php-cgi -b", 2, true, "FCGI_MAX_CONNS=2 FCGI_MAX_REQS=2 FCGI_MPXS_CONNS=0", startPHPCGIBound},
+	{"libfcgi", 2, true, "", startC},
+	{"FCGI.pm", 2, true, "", startPerl},
+	{"Go", 20, true, "FCGI_MAX_CONNS=2048 FCGI_MAX_REQS=512 FCGI_MPXS_CONNS=1", startGo},
+}
+
+// peerCases are what every peer is asked. The last one costs it a process.
+var peerCases = []struct {
+	name string
+	test func(p *running, t *testing.T)
+}{
+	{"hello", func(p *running, t *testing.T) { p.want(t, "hello", answer{200, "", "hello"}) }},
+	{"params", (*running).testParams},
+	{"POST of 3 MiB", func(p *running, t *testing.T) { p.testSum(t, []byte(mebibytes[:3<<20])) }},
+	{"POST of 0 bytes", func(p *running, t *testing.T) { p.testSum(t, []byte{}) }},
+	{"GET without a body", func(p *running, t *testing.T) { p.testSum(t, nil) }},
+	{"answer of 10 MiB", func(p *running, t *testing.T) { p.want(t, "big", answer{200, "", mebibytes}) }},
+	{"status 404", func(p *running, t *testing.T) { p.want(t, "missing", answer{404, "", "missing"}) }},
+	{"Location", func(p *running, t *testing.T) { p.want(t, "moved", answer{302, "http://example.org/there", ""}) }},
+	{"large head", (*running).testLargeHead},
+	{"STDERR", (*running).testStderr},
+	{"one request for each process", func(p *running, t *testing.T) { p.testAtOnce(t, p.processes) }},
+	{"more requests than processes", func(p *running, t *testing.T) { p.testAtOnce(t, 20) }},
+	{"connections", (*running).testConnections},
+	{"abort of the answer", (*running).testAbortAnswer},
+	{"abort of the body", (*running).testAbortBody},
+	{"values", (*running).testValues},
+	{"exit in the middle of an answer", (*running).testExit},
+}
+
+func TestPeers(t *testing.T) {
+	dir := shortDir(t)
+	copyFile(t, "testdata/peers/echo.php", filepath.Join(dir, "echo.php"))
+	for _, p := range peers {
+		t.Run(p.name, func(t *testing.T) {
+			network, address := p.start(t)
+			for _, c := range peerCases {
+				t.Run(c.name, func(t *testing.T) {
+					c.test(&running{p, network, address, dir}, t)
+				})
+			}
+		})
+	}
+}
+
+// mebibytes is the answer to do=big.
+var mebibytes = strings.Repeat("0123456789abcdef", 10<<16)
+
+// running is a peer that has been started.
+type running struct {
+	peer
+	network, address string
+	dir              string // of echo.php
+}
+
+type answer struct {
+	status         int
+	location, body string
+}
+
+// request asks for one thing of the application. A nil body is none.
+func (p *running) request(do string, body []byte) *cgi.Request {
+	r := &cgi.Request{
+		Method: "GET", Target: "/echo.php?do=" + do, Proto: "HTTP/1.1", Host: "example.org:8080",
+		RemoteAddr: "192.0.2.1", RemotePort: "4711", ServerAddr: "192.0.2.2", ServerPort: "8080",
+		Script: cgi.Script{Root: p.dir, Filename: filepath.Join(p.dir, "echo.php"), Name: "/echo.php"},
+	}
+	if body != nil {
+		r.Method, r.Body, r.ContentLength = "POST", cgi.BytesBody(body), int64(len(body))
+		r.Header = cgi.Header{{Name: "Content-Type", Value: "application/octet-stream"}}
+	}
+	return r
+}
+
+// client returns a client of the test's own: a connection that it keeps
+// occupies a process of the peer, so it must be closed before the next test.
+func (p *running) client(t *testing.T) *fastcgi.Client {
+	c := &fastcgi.Client{FirstByteTimeout: 20 * time.Second, ReadTimeout: 20 * time.Second}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (p *running) fetch(ctx context.Context, c *fastcgi.Client, r *cgi.Request) (answer, error) {
+	resp, err := c.RoundTrip(ctx, p.network, p.address, r)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return answer{resp.Status, resp.Header.Get("Location"), string(body)}, err
+}
+
+// want asks twice, so that a kept connection is used too.
+func (p *running) want(t *testing.T, do string, want answer) {
+	c := p.client(t)
+	for range 2 {
+		got, err := p.fetch(t.Context(), c, p.request(do, nil))
+		if err != nil || got != want {
+			t.Fatalf("do=%s: %d, Location %q, %d bytes %.100q, error %v, want %d, %q, %d bytes", do,
+				got.status, got.location, len(got.body), got.body, err, want.status, want.location, len(want.body))
+		}
+	}
+}
+
+func (p *running) testParams(t *testing.T) {
+	r := p.request("params&a=%41+b", nil)
+	r.Header = cgi.Header{{Name: "X-Test", Value: "a, b"}, {Name: "Cookie", Value: "c=1"}, {Name: "Cookie", Value: "d=2"}, {Name: "Proxy", Value: "evil"}}
+	long := strings.Repeat("long ", 8000) // more than the 127 bytes of a short length, and than one buffer
+	r.Extra = []cgi.Field{{Name: "LONG", Value: long}, {Name: "L127", Value: long[:127]}, {Name: "L128", Value: long[:128]},
+		{Name: "EMPTY"}, {Name: "REMOTE_USER", Value: "jürgen"}}
+	got, err := p.fetch(t.Context(), p.client(t), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]string)
+	for line := range strings.Lines(got.body) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		seen[name] = value
+	}
+	for name, want := range map[string]string{
+		"REQUEST_METHOD": "GET", "REQUEST_URI": "/echo.php?do=params&a=%41+b", "QUERY_STRING": "do=params&a=%41+b",
+		"SCRIPT_NAME": "/echo.php", "SCRIPT_FILENAME": r.Script.Filename, "DOCUMENT_ROOT": p.dir,
+		"SERVER_PROTOCOL": "HTTP/1.1", "GATEWAY_INTERFACE": "CGI/1.1", "SERVER_SOFTWARE": "sluice",
+		"SERVER_NAME": "example.org", "SERVER_ADDR": "192.0.2.2", "SERVER_PORT": "8080",
+		"REMOTE_ADDR": "192.0.2.1", "REMOTE_PORT": "4711", "REMOTE_USER": "jürgen",
+		"LONG": long, "L127": long[:127], "L128": long[:128], "EMPTY": "",
+		"HTTP_HOST": "example.org:8080", "HTTP_X_TEST": "a, b", "HTTP_COOKIE": "c=1; d=2",
+	} {
+		if value, ok := seen[name]; !ok || value != want {
+			t.Errorf("the application sees %s = %.100q (there: %v), want %.100q", name, value, ok, want)
+		}
+	}
+	if value, ok := seen["HTTP_PROXY"]; ok {
+		t.Errorf("the application sees HTTP_PROXY = %q, want none", value)
+	}
+}
+
+// sum is the answer to do=sum.
+func sum(body []byte) string {
+	h := fnv.New64a()
+	h.Write(body)
+	return fmt.Sprintf("%d %016x", len(body), h.Sum64())
+}
+
+func (p *running) testSum(t *testing.T, body []byte) {
+	c := p.client(t)
+	for range 2 {
+		p.checkSum(t, c, body)
+	}
+}
+
+func (p *running) checkSum(t *testing.T, c *fastcgi.Client, body []byte) {
+	want := answer{200, "", sum(body)}
+	if got, err := p.fetch(t.Context(), c, p.request("sum", body)); err != nil || got != want {
+		t.Errorf("sum of %d bytes = %v, %v, want %v", len(body), got, err, want)
+	}
+}
+
+func (p *running) testStderr(t *testing.T) {
+	var log lockedBuffer
+	c := p.client(t)
+	c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	want := answer{200, "", "noted"}
+	if got, err := p.fetch(t.Context(), c, p.request("note", nil)); err != nil || got != want {
+		t.Errorf("answer = %v, %v, want %v", got, err, want)
+	}
+	if s := log.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "a note to the log") {
+		t.Errorf("log = %q, want one line with the note", s)
+	}
+}
+
+// testAtOnce makes 20 requests, some of them at the same time. Where there are
+// more than processes, a kept connection must not lock the others out.
+func (p *running) testAtOnce(t *testing.T, limit int) {
+	c := p.client(t)
+	slots := make(chan struct{}, limit)
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			p.checkSum(t, c, []byte(mebibytes[i:1000*i]))
+		})
+	}
+	wg.Wait()
+}
+
+func (p *running) testConnections(t *testing.T) {
+	const requests = 5
+	through := *p
+	var accepted func() int
+	through.network, through.address, accepted = countingRelay(t, p.network, p.address)
+	c := p.client(t)
+	for range requests {
+		through.checkSum(t, c, []byte("x"))
+	}
+	want := requests
+	if p.keeps {
+		want = 1
+	}
+	if n := accepted(); n != want {
+		t.Errorf("%d requests took %d connections, want %d", requests, n, want)
+	}
+}
+
+// checkUsable has every process of the peer answer, and one of them again.
+func (p *running) checkUsable(t *testing.T, c *fastcgi.Client) {
+	var wg sync.WaitGroup
+	for range p.processes + 1 {
+		wg.Go(func() { p.checkSum(t, c, []byte("still there")) })
+	}
+	wg.Wait()
+}
+
+func (p *running) testAbortAnswer(t *testing.T) {
+	c := p.client(t)
+	for range p.processes + 1 {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		resp, err := c.RoundTrip(ctx, p.network, p.address, p.request("slow", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := make([]byte, len("begun\n"))
+		if _, err := io.ReadFull(resp.Body, begun); err != nil || string(begun) != "begun\n" {
+			t.Errorf("answer = %q, %v, want it to begin", begun, err)
+		}
+		cancel()
+		if _, err := io.ReadAll(resp.Body); !errors.Is(err, context.Canceled) {
+			t.Errorf("rest of the answer: error %v, want %v", err, context.Canceled)
+		}
+		resp.Body.Close()
+	}
+	p.checkUsable(t, c)
+}
+
+func (p *running) testAbortBody(t *testing.T) {
+	c := p.client(t)
+	for range p.processes + 1 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		body := &halfBody{waits: cancel, cancelled: make(chan struct{})}
+		r := p.request("sum", []byte{})
+		r.Body, r.ContentLength = body, 1<<20
+		if got, err := p.fetch(ctx, c, r); !errors.Is(err, context.Canceled) {
+			t.Errorf("fetch = %v, %v, want %v", got, err, context.Canceled)
+		}
+	}
+	p.checkUsable(t, c)
+}
+
+// testValues asks for the variables of the specification. libfcgi reads the
+// question and stays silent, so it gets less time.
+func (p *running) testValues(t *testing.T) {
+	patience := 20 * time.Second
+	if p.values == "" {
+		patience = 200 * time.Millisecond
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	values, err := fastcgi.Values(ctx, p.network, p.address, fastcgi.MaxConns, fastcgi.MaxReqs, fastcgi.MpxsConn)
+	if p.values == "" {
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("values = %v, %v, want no answer", values, err)
+		}
+		p.checkUsable(t, p.client(t))
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range values {
+		got = append(got, f.Name+"="+f.Value)
+	}
+	slices.Sort(got)
+	if got := strings.Join(got, " "); got != p.values {
+		t.Errorf("values = %q, want %q", got, p.values)
+	}
+}
+
+func (p *running) testLargeHead(t *testing.T) {
+	resp, err := p.client(t).RoundTrip(t.Context(), p.network, p.address, p.request("head", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || string(body) != "head" {
+		t.Errorf("body = %q, %v", body, err)
+	}
+	if got := resp.Header.Get("X-Large"); got != strings.Repeat("x", 30_000) {
+		t.Errorf("X-Large has %d bytes, want 30000", len(got))
+	}
+	for i := 1; i < 100; i++ {
+		if got := resp.Header.Get(fmt.Sprintf("X-%d", i)); got != fmt.Sprint(i) {
+			t.Errorf("X-%d = %q", i, got)
+		}
+	}
+}
+
+// testExit has a process end before its answer does: that must not look like
+// the end of the answer.
+func (p *running) testExit(t *testing.T) {
+	got, err := p.fetch(t.Context(), p.client(t), p.request("exit", nil))
+	var failed *fastcgi.Error
+	if !errors.As(err, &failed) || failed.Op != "receive" || failed.Timeout() || failed.SafeToRetry() {
+		t.Errorf("error %v (%T), want one of receiving, not to be tried again", err, err)
+	}
+	if got != (answer{200, "", "begun\n"}) {
+		t.Errorf("answer = %v, want its beginning", got)
+	}
+}
+
+// A halfBody gives less than was announced and then blocks, as a client does
+// that stops sending.
+type halfBody struct {
+	given     bool
+	waits     func() // called when it blocks
+	once      sync.Once
+	cancelled chan struct{}
+}
+
+func (b *halfBody) Read(p []byte) (int, error) {
+	if !b.given {
+		b.given = true
+		return len(p), nil
+	}
+	b.waits()
+	<-b.cancelled
+	return 0, io.ErrUnexpectedEOF
+}
+
+func (b *halfBody) Cancel() { b.once.Do(func() { close(b.cancelled) }) }
