@@ -31,6 +31,7 @@ type Server struct {
 	o       Options
 	http    *http.Server
 	front   *cgihttp.FrontEnd
+	silent  silent
 	spool   *gateway.Spool // for all snapshots: its quota is one
 	current atomic.Pointer[snapshot]
 
@@ -71,6 +72,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s.current.Store(snap)
 	s.front = &cgihttp.FrontEnd{Handler: cgi.HandlerFunc(s.serveCGI), Refuse: s.refuse, Log: o.Log}
 	s.http = newHTTP(s.front, cfg, o.Log)
+	s.http.ConnState = s.silent.watch
 	if err := s.listen(snap.listen); err != nil {
 		s.closeListeners()
 		snap.end(context.Background())
@@ -165,12 +167,16 @@ func (s *Server) end() error {
 		case <-stop:
 		}
 	}()
+	// Shutdown drops the requests that come while it waits; so first nothing
+	// may be left that can bring one.
+	s.closeListeners()
+	s.http.SetKeepAlivesEnabled(false)
+	s.silent.drain(ctx.Done())
 	var errs []error
 	if err := s.http.Shutdown(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("sluice: requests were still under way when the time to drain was over: %w", err))
 		s.http.Close()
 	}
-	s.serving.Wait()
 	errs = append(errs, snap.retire(ctx))
 	s.retired.Wait()
 	return errors.Join(errs...)

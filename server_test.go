@@ -2,6 +2,7 @@ package sluice
 
 import (
 	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -59,6 +60,39 @@ func TestDrain(t *testing.T) {
 	}
 	if err := g.end(); err != nil {
 		t.Errorf("Serve: %v", err)
+	}
+}
+
+// A connection that a browser has opened for later does not hold up the drain
+// for long, and is not cut before a request that is on its way has come.
+func TestDrainWithSilentConnections(t *testing.T) {
+	g := start(t, oneApp(t, 1))
+	addr := g.s.Addrs()[0].String()
+	for range 3 {
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+	}
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	await(t, "all are accepted", func() bool { return g.s.silent.n.Load() == 4 })
+	begun := time.Now()
+	g.stop()
+	io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	answer, err := io.ReadAll(nc)
+	if !strings.HasPrefix(string(answer), "HTTP/1.1 200") {
+		t.Errorf("a request that came during the drain: %q, %v", answer, err)
+	}
+	if err := g.end(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begun); took >= 5*time.Second {
+		t.Errorf("the drain took %v: it waited for connections without a request", took)
 	}
 }
 
