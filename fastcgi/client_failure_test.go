@@ -1,0 +1,235 @@
+package fastcgi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-gateway/sluice/cgi"
+)
+
+func TestMisbehaviour(t *testing.T) {
+	stdout := func(s string) []byte { return AppendStream(nil, TypeStdout, 1, []byte(s)) }
+	cat := func(bs ...[]byte) []byte { return bytes.Join(bs, nil) }
+	end := AppendEndRequest(nil, 1, End{})
+	tests := []struct {
+		name  string
+		bytes []byte
+		want  string // in the error of the head; "" if the head comes
+		body  string // in the error of the body; "" if it is whole
+		retry bool   // for a POST without body
+	}{
+		{"close without a byte", nil, "before the end of the response", "", false},
+		{"END at once", end, "END_REQUEST without a response", "", false},
+		{"empty STDOUT and END", cat(AppendEnd(nil, TypeStdout, 1), end), "END_REQUEST without a response", "", false},
+		{"END in the head", cat(stdout("Content-Ty"), end), "before the head", "", false},
+		{"close in the head", stdout("Content-Ty"), "before the end of the response", "", false},
+		{"OVERLOADED", AppendEndRequest(nil, 1, End{Status: Overloaded}), "OVERLOADED", "", true},
+		{"CANT_MPX_CONN", AppendEndRequest(nil, 1, End{Status: CantMultiplex}), "CANT_MPX_CONN", "", true},
+		{"UNKNOWN_ROLE", AppendEndRequest(nil, 1, End{Status: UnknownRole}), "UNKNOWN_ROLE", "", false},
+		{"close without END", stdout(hello), "", "before the end of the response", false},
+		{"close inside a record", stdout(hello)[:20], "inside a record", "", false},
+		{"close inside the padding", append(AppendHeader(nil, TypeStdout, 1, 1, 9), "xyz"...), "inside a record", "", false},
+		{"end of STDOUT, then close", cat(stdout(hello), AppendEnd(nil, TypeStdout, 1)), "", "", false},
+		{"announced length, then close", stdout("Content-Length: 2\n\nok"), "", "", false},
+		{"wrong request id", AppendStream(nil, TypeStdout, 7, []byte(hello)), "for request 7", "", false},
+		{"request id 0", AppendStream(nil, TypeStdout, 0, []byte(hello)), "request id 0", "", false},
+		{"version 0", append([]byte{0}, stdout(hello)[1:]...), "version 0", "", false},
+		{"unknown type with our id", AppendHeader(nil, 11, 1, 0, 0), "sent UNKNOWN_TYPE", "", false},
+		{"unknown management type", cat(AppendHeader(nil, 99, 0, 0, 0), answerBytes(hello)), "", "", false},
+		{"GET_VALUES_RESULT first", cat(AppendHeader(nil, TypeGetValuesResult, 0, 0, 0), answerBytes(hello)), "", "", false},
+		{"STDOUT after its end", cat(stdout(hello), AppendEnd(nil, TypeStdout, 1), stdout("x"), end), "", "after its end", false},
+		{"END of 3 bytes", cat(stdout("A: b\n\n"), AppendHeader(nil, TypeEndRequest, 1, 3, 0), []byte("abc")), "", "END_REQUEST of 3 bytes", false},
+		{"STDERR only", cat(AppendStream(nil, TypeStderr, 1, []byte("x")), end), "END_REQUEST without a response", "", false},
+		{"STDERR of 240 kB first", cat(AppendStream(nil, TypeStderr, 1, make([]byte, 240e3)), answerBytes(hello)), "", "", false},
+		{"padding of 255", cat(AppendHeader(nil, TypeStdout, 1, uint16(len(hello)), 255), []byte(hello), make([]byte, 255), end), "", "", false},
+		{"head of 80 KiB", stdout("A: " + strings.Repeat("x", 80<<10) + "\n\n"), "too large", "", false},
+		{"NUL in the head", stdout("A: b\x00c\n\n"), "control character", "", false},
+		{"request goes back", AppendStream(nil, TypeStdin, 1, []byte("x")), "sent STDIN", "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a := startApp(t, func(n int, c *appConn) {
+				if _, _, ok := c.request(); ok {
+					c.Write(tt.bytes)
+				}
+			})
+			c := newClient(t, &Client{FirstByteTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second})
+			r := get("/")
+			r.Method = "POST"
+			resp, body, err := fetch(t.Context(), c, a.addr, r)
+			want := tt.want + tt.body
+			switch {
+			case want == "" && err != nil:
+				t.Fatalf("fetch error = %v, want none", err)
+			case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+				t.Fatalf("fetch = %v, %q, error %v, want an error with %q", resp, body, err, want)
+			case (resp == nil) != (tt.want != ""):
+				t.Errorf("response = %v, error %v", resp, err)
+			}
+			var e *Error
+			if tt.want != "" && (!errors.As(err, &e) || e.SafeToRetry() != tt.retry) {
+				t.Errorf("error %v: SafeToRetry is not %v", err, tt.retry)
+			}
+		})
+	}
+}
+
+// Whatever comes after END_REQUEST must not become the answer to the next
+// request.
+func TestTrailingBytesAreNotReused(t *testing.T) {
+	a := startApp(t, func(n int, c *appConn) {
+		for {
+			if _, _, ok := c.request(); !ok {
+				return
+			}
+			c.Write(append(answerBytes(hello), answerBytes("A: b\n\nforged")...))
+		}
+	})
+	c := newClient(t, &Client{})
+	for range 3 {
+		if _, body, err := fetch(t.Context(), c, a.addr, get("/")); err != nil || body != "hello" {
+			t.Fatalf("fetch = %q, %v, want hello", body, err)
+		}
+	}
+}
+
+func TestStaleConnection(t *testing.T) {
+	tests := []struct {
+		name, method string
+		wantErr      bool
+	}{
+		{"GET is sent again", "GET", false},
+		{"POST is not", "POST", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a := startApp(t, func(n int, c *appConn) {
+				if _, _, ok := c.request(); ok {
+					c.answer(hello)
+				}
+				if n == 0 {
+					c.request() // and then close: it was read, and maybe done
+					return
+				}
+				helloApp(n, c)
+			})
+			c := newClient(t, &Client{})
+			if _, _, err := fetch(t.Context(), c, a.addr, get("/")); err != nil {
+				t.Fatal(err)
+			}
+			r := get("/")
+			r.Method = tt.method
+			_, _, err := fetch(t.Context(), c, a.addr, r)
+			if (err != nil) != tt.wantErr {
+				t.Errorf("second request: error = %v, want error: %v", err, tt.wantErr)
+			}
+		})
+	}
+}
+
+func TestIdleConnectionThatClosesIsForgotten(t *testing.T) {
+	closed := make(chan bool)
+	a := startApp(t, func(n int, c *appConn) {
+		if _, _, ok := c.request(); ok {
+			c.answer(hello)
+		}
+		if n == 0 {
+			c.Close()
+			closed <- true
+			return
+		}
+		helloApp(n, c)
+	})
+	c := newClient(t, &Client{})
+	if _, _, err := fetch(t.Context(), c, a.addr, get("/")); err != nil {
+		t.Fatal(err)
+	}
+	<-closed
+	h := c.host("unix", a.addr)
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		h.mu.Lock()
+		n := len(h.idle)
+		h.mu.Unlock()
+		if n == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a connection that the application closed is still kept")
+		}
+	}
+	r := get("/")
+	r.Method = "POST"
+	if _, _, err := fetch(t.Context(), c, a.addr, r); err != nil {
+		t.Errorf("POST after the close: %v", err)
+	}
+}
+
+func TestCancelClosesConnection(t *testing.T) {
+	gone := make(chan bool, 1)
+	a := startApp(t, func(n int, c *appConn) {
+		c.request()
+		_, err := c.piece() // blocks until the connection is closed
+		gone <- err != nil
+	})
+	c := newClient(t, &Client{})
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	_, _, err := fetch(ctx, c, a.addr, get("/"))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error = %v, want context.Canceled", err)
+	}
+	if !<-gone {
+		t.Error("the application got something else than a close")
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	hold := make(chan struct{})
+	defer close(hold)
+	a := startApp(t, func(n int, c *appConn) {
+		params, _, _ := c.request()
+		if params["REQUEST_URI"] == "/half" {
+			c.Write(AppendStream(nil, TypeStdout, 1, []byte("A: b\n\nhalf")))
+		}
+		<-hold
+	})
+	c := newClient(t, &Client{FirstByteTimeout: 30 * time.Millisecond, ReadTimeout: 30 * time.Millisecond})
+	for target, want := range map[string]string{"/none": "no answer for 30ms", "/half": "no further byte of the answer for 30ms"} {
+		_, _, err := fetch(t.Context(), c, a.addr, get(target))
+		var e *Error
+		if !errors.As(err, &e) || !e.Timeout() || e.SafeToRetry() || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error = %v, want a timeout with %q that is not retried", target, err, want)
+		}
+	}
+}
+
+func TestDialErrors(t *testing.T) {
+	c := newClient(t, &Client{})
+	_, _, err := fetch(t.Context(), c, "/nonexistent/x.sock", get("/"))
+	var e *Error
+	if !errors.As(err, &e) || e.Op != "dial" || !e.SafeToRetry() {
+		t.Errorf("error = %v, want a dial error that is safe to retry", err)
+	}
+	if want := "fastcgi: dial unix:/nonexistent/x.sock: connect: no such file or directory"; err.Error() != want {
+		t.Errorf("error = %q, want %q", err, want)
+	}
+}
+
+func TestParamsTooLongAreRefused(t *testing.T) {
+	a := startApp(t, helloApp)
+	c := newClient(t, &Client{})
+	r := get("/")
+	r.Header = cgi.Header{{Name: "X", Value: strings.Repeat("x", 300<<10)}}
+	_, _, err := fetch(t.Context(), c, a.addr, r)
+	var e *Error
+	if !errors.Is(err, ErrTooLong) || !errors.As(err, &e) || e.SafeToRetry() {
+		t.Errorf("error = %v, want ErrTooLong, not retried", err)
+	}
+	if n := a.conns.Load(); n != 0 {
+		t.Errorf("connections = %d, want 0", n)
+	}
+}
