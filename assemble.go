@@ -21,7 +21,7 @@ import (
 func (s *Server) build(cfg *config.Config, old *snapshot) (_ *snapshot, err error) {
 	snap := &snapshot{
 		cfg:      cfg,
-		listen:   cfg.Listen,
+		listen:   listenersOf(cfg),
 		backends: make(map[string]*backend),
 		idle:     make(chan struct{}),
 	}
@@ -31,9 +31,6 @@ func (s *Server) build(cfg *config.Config, old *snapshot) (_ *snapshot, err erro
 			snap.end(context.Background())
 		}
 	}()
-	if len(snap.listen) == 0 {
-		snap.listen = []string{defaultListen}
-	}
 	root := ""
 	if cfg.Root != "" {
 		if snap.files, err = static.Open(cfg.Root); err != nil {

@@ -37,11 +37,12 @@ func openListener(spec string) (net.Listener, error) {
 	return l, nil
 }
 
-// URL returns what to type into a browser to reach a listener.
+// URL returns what to type into a browser to reach a listener, or the address
+// of a unix socket.
 func URL(a net.Addr) string {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
-		return a.String()
+		return address.Address{Network: a.Network(), Address: a.String()}.String()
 	}
 	host := tcp.IP.String()
 	if tcp.IP.IsUnspecified() {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"github.com/sluice-gateway/sluice/config"
@@ -22,16 +23,18 @@ func (s *Server) Reload(cfg *config.Config) error {
 	if s.ended {
 		return ErrClosed
 	}
-	old := s.current.Load()
-	snap, err := s.build(cfg, old)
+	opened, err := s.open(listenersOf(cfg))
 	if err != nil {
 		return err
 	}
-	if err := s.listen(snap.listen); err != nil {
-		snap.end(context.Background())
+	old := s.current.Load()
+	snap, err := s.build(cfg, old)
+	if err != nil {
+		closeAll(opened)
 		return err
 	}
 	s.current.Store(snap)
+	s.adopt(snap.listen, opened)
 	s.retired.Go(func() { // ends when the last request of old has; end waits
 		if err := old.retire(context.Background()); err != nil {
 			s.o.Log.Warn("ending the old configuration", slog.Any("err", err))
@@ -40,36 +43,55 @@ func (s *Server) Reload(cfg *config.Config) error {
 	return nil
 }
 
-// listen opens the listeners that are not open yet, and then closes those that
-// are not wanted any more. If one cannot be opened, nothing changes.
-func (s *Server) listen(wanted []string) error {
+// listenersOf returns where a configuration wants HTTP to be taken.
+func listenersOf(cfg *config.Config) []string {
+	if len(cfg.Listen) == 0 {
+		return []string{defaultListen}
+	}
+	return cfg.Listen
+}
+
+// open opens the listeners that are wanted and not open yet. It comes before
+// everything else: an address that is in use is found out before processes are
+// started. Without the last of them, none is opened.
+func (s *Server) open(wanted []string) (map[string]*listener, error) {
 	opened := make(map[string]*listener)
-	keep := make(map[string]bool)
 	for _, spec := range wanted {
-		keep[spec] = true
-		if s.listeners[spec] != nil {
+		if s.listeners[spec] != nil || opened[spec] != nil {
 			continue
 		}
 		l, err := openListener(spec)
 		if err != nil {
-			for _, l := range opened {
-				l.Close()
-			}
-			return err
+			closeAll(opened)
+			return nil, err
 		}
 		opened[spec] = &listener{Listener: l}
 	}
+	return opened, nil
+}
+
+func closeAll(listeners map[string]*listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
+}
+
+// adopt closes the listeners that are not wanted any more and serves those
+// that have been opened.
+func (s *Server) adopt(wanted []string, opened map[string]*listener) {
 	for spec, l := range s.listeners {
-		if !keep[spec] {
+		if !slices.Contains(wanted, spec) {
 			delete(s.listeners, spec)
 			l.drop()
 		}
 	}
-	for spec, l := range opened {
-		s.listeners[spec] = l
-		s.serve(spec, l)
+	for _, spec := range wanted {
+		if l := opened[spec]; l != nil {
+			delete(opened, spec)
+			s.listeners[spec] = l
+			s.serve(spec, l)
+		}
 	}
-	return nil
 }
 
 // A listener is an open listener and whether it is still wanted.

@@ -48,8 +48,8 @@ type Server struct {
 // ErrClosed is the error of a Server that has ended.
 var ErrClosed = errors.New("sluice: server has ended")
 
-// New builds a gateway: it opens the root, starts the processes of the
-// backends and opens the listeners. Nothing is left behind if it fails. Serve
+// New builds a gateway: it opens the listeners and the root and starts the
+// processes of the backends. Nothing is left behind if it fails. Serve
 // must be called then.
 func New(cfg *config.Config, o Options) (*Server, error) {
 	if o.Log == nil {
@@ -65,19 +65,20 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		failed:    make(chan error, 1),
 		closed:    make(chan struct{}),
 	}
+	opened, err := s.open(listenersOf(cfg))
+	if err != nil {
+		return nil, err
+	}
 	snap, err := s.build(cfg, nil)
 	if err != nil {
+		closeAll(opened)
 		return nil, err
 	}
 	s.current.Store(snap)
 	s.front = &cgihttp.FrontEnd{Handler: cgi.HandlerFunc(s.serveCGI), Refuse: s.refuse, Log: o.Log}
 	s.http = newHTTP(s.front, cfg, o.Log)
 	s.http.ConnState = s.silent.watch
-	if err := s.listen(snap.listen); err != nil {
-		s.closeListeners()
-		snap.end(context.Background())
-		return nil, err
-	}
+	s.adopt(snap.listen, opened)
 	return s, nil
 }
 

@@ -19,7 +19,7 @@ func hint(err error, worker string) string {
 	case isTimeout(err):
 		return "look what the application waits for; timeout.dial, first_byte, read and write of the backend are how long we wait"
 	case errors.Is(err, cgi.ErrMalformed), errors.Is(err, cgi.ErrTooLarge):
-		return "the application printed something else than a response head; `sluice get` shows what"
+		return "the application printed something else than a response head: fields such as \"Content-Type: text/html\" and an empty line"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "the application ended or closed the connection; its own log, or its last lines here, say why"
 	}
