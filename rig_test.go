@@ -1,30 +1,28 @@
 package sluice
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/internal/testlog"
 )
 
 // A rig is a running Server.
 type rig struct {
 	t      *testing.T
 	s      *Server
-	log    *logBuffer
-	out    *logBuffer
+	log    *testlog.Buffer
+	out    *testlog.Buffer
 	stop   context.CancelFunc
 	ended  chan error
 	client http.Client
@@ -33,8 +31,8 @@ type rig struct {
 // start runs a Server until the test ends.
 func start(t *testing.T, cfg *config.Config) *rig {
 	t.Helper()
-	g := &rig{t: t, log: new(logBuffer), out: new(logBuffer), ended: make(chan error, 1)}
-	s, err := New(cfg, Options{Log: slog.New(slog.NewTextHandler(g.log, nil)), Stdout: g.out})
+	g := &rig{t: t, log: new(testlog.Buffer), out: new(testlog.Buffer), ended: make(chan error, 1)}
+	s, err := New(cfg, Options{Log: g.log.Logger(), Stdout: g.out})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,22 +153,4 @@ func oneApp(t *testing.T, processes int, env ...string) *config.Config {
 		Listen: []string{"127.0.0.1:0"}, Backends: []config.Backend{b},
 		Routes: []config.Route{{Path: "", Backend: "app"}},
 	}
-}
-
-// A logBuffer is a log that may be read while it is written.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

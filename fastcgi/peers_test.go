@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/fastcgi"
+	"github.com/sluice-gateway/sluice/internal/testlog"
 )
 
 // A peer is a program that people run. Each serves the application that
@@ -190,7 +191,7 @@ func (p *running) checkSum(t *testing.T, c *fastcgi.Client, body []byte) {
 }
 
 func (p *running) testStderr(t *testing.T) {
-	var log lockedBuffer
+	var log testlog.Buffer
 	c := p.client(t)
 	c.Log = slog.New(slog.NewTextHandler(&log, nil))
 	want := answer{200, "", "noted"}

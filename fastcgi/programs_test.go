@@ -1,7 +1,6 @@
 package fastcgi_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -151,24 +150,6 @@ func copyFile(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 	writeFile(t, to, string(b))
-}
-
-// A lockedBuffer takes a log.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // countingRelay passes connections on, so that a test can count those that a

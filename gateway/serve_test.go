@@ -1,14 +1,11 @@
 package gateway
 
 import (
-	"bytes"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/cgi/cgihttp"
 	"github.com/sluice-gateway/sluice/fastcgi"
+	"github.com/sluice-gateway/sluice/internal/testlog"
 	"github.com/sluice-gateway/sluice/pool"
 )
 
@@ -26,7 +24,7 @@ type rig struct {
 	h       *Handler
 	backend *Backend
 	url     string
-	log     *logBuffer
+	log     *testlog.Buffer
 }
 
 // newRig makes a gateway that hands everything to the workers at addrs. edit
@@ -34,7 +32,7 @@ type rig struct {
 func newRig(t testing.TB, edit func(*rig), addrs ...string) *rig {
 	t.Helper()
 	client := &fastcgi.Client{DialTimeout: 2 * time.Second, FirstByteTimeout: time.Second, ReadTimeout: time.Second}
-	g := &rig{t: t, log: new(logBuffer)}
+	g := &rig{t: t, log: new(testlog.Buffer)}
 	p := pool.New(pool.Config{Name: "app", QueueTimeout: 200 * time.Millisecond})
 	var workers pool.Static
 	for _, a := range addrs {
@@ -44,7 +42,7 @@ func newRig(t testing.TB, edit func(*rig), addrs ...string) *rig {
 	g.backend = &Backend{Name: "app", Pool: p, Transport: client}
 	g.h = &Handler{
 		Routes: []Route{{Match: compile(t, ""), Backend: g.backend}},
-		Log:    slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:    g.log.Logger(),
 	}
 	if edit != nil {
 		edit(g)
@@ -96,34 +94,10 @@ func (g *rig) want(status int, content, method, target string, body io.Reader, f
 // logged wants one line of the log that has all the parts.
 func (g *rig) logged(parts ...string) {
 	g.t.Helper()
-	for line := range strings.Lines(g.log.String()) {
-		all := true
-		for _, p := range parts {
-			all = all && strings.Contains(line, p)
-		}
-		if all {
-			return
-		}
+	if len(g.log.With(parts...)) > 0 {
+		return
 	}
 	g.t.Errorf("no line of the log has all of %q:\n%s", parts, g.log)
-}
-
-// A logBuffer is a log that may be read while it is written.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // socket returns the path of a socket that is not there yet.

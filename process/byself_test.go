@@ -101,7 +101,7 @@ func TestNeverListens(t *testing.T) {
 	if last.Advice != want || !gone(last.PID) {
 		t.Errorf("advice = %q, gone %v, want %q, gone", last.Advice, gone(last.PID), want)
 	}
-	if got := log.with(`msg="process ready"`); got != nil {
+	if got := log.With(`msg="process ready"`); got != nil {
 		t.Errorf("logged %q", got)
 	}
 }

@@ -138,7 +138,7 @@ func TestRefused(t *testing.T) {
 			if got := strings.ReplaceAll(last.Reason+"; "+last.Advice, dir, "DIR"); got != tt.want || last.PID != 0 {
 				t.Errorf("exit = %q, pid %d, want %q, 0", got, last.PID, tt.want)
 			}
-			if got := log.with(`msg="process not started"`, "advice="); len(got) != 1 {
+			if got := log.With(`msg="process not started"`, "advice="); len(got) != 1 {
 				t.Errorf("logged %q, want one line", got)
 			}
 		})

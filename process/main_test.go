@@ -1,20 +1,18 @@
 package process
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/sluice-gateway/sluice/internal/testlog"
 	"go.uber.org/goleak"
 )
 
@@ -118,10 +116,10 @@ func shortDir(t *testing.T) string {
 }
 
 // newGroup makes a group whose log goes to the returned record.
-func newGroup(t *testing.T, spec Spec, slots int) (*Group, *record) {
+func newGroup(t *testing.T, spec Spec, slots int) (*Group, *testlog.Buffer) {
 	t.Helper()
-	log := &record{}
-	spec.Log = newLog(log)
+	log := new(testlog.Buffer)
+	spec.Log = log.Logger()
 	g, err := NewGroup(spec, slots, shortDir(t))
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +129,7 @@ func newGroup(t *testing.T, spec Spec, slots int) (*Group, *record) {
 }
 
 // startGroup makes a group and starts it.
-func startGroup(t *testing.T, spec Spec, slots int) (*Group, *record) {
+func startGroup(t *testing.T, spec Spec, slots int) (*Group, *testlog.Buffer) {
 	t.Helper()
 	g, log := newGroup(t, spec, slots)
 	if err := g.Start(); err != nil {
@@ -206,36 +204,4 @@ func whoAnswers(t *testing.T, address string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(b))
-}
-
-func newLog(r *record) *slog.Logger {
-	return slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-// A record is a log that can be read while it is written.
-type record struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.buf.Write(p)
-}
-
-// with returns the lines that hold all of the parts.
-func (r *record) with(parts ...string) (found []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for line := range strings.Lines(r.buf.String()) {
-		has := true
-		for _, p := range parts {
-			has = has && strings.Contains(line, p)
-		}
-		if has {
-			found = append(found, line)
-		}
-	}
-	return found
 }

@@ -66,10 +66,10 @@ func TestGroup(t *testing.T) {
 			t.Errorf("socket %s after Stop: %v", m.Address, err)
 		}
 	}
-	if got := log.with(`msg="process ended"`, `exit="exit status 0"`); len(got) != 3 {
+	if got := log.With(`msg="process ended"`, `exit="exit status 0"`); len(got) != 3 {
 		t.Errorf("ends logged: %q, want 3 with status 0", got)
 	}
-	if got := log.with(`msg="process output"`, `backend=app slot=1 pid=`+strconv.Itoa(members[1].PID), `text="told to end"`); len(got) != 1 {
+	if got := log.With(`msg="process output"`, `backend=app slot=1 pid=`+strconv.Itoa(members[1].PID), `text="told to end"`); len(got) != 1 {
 		t.Errorf("output logged: %q, want 1 line", got)
 	}
 	if err := g.Start(); err == nil || err.Error() != "process: start app: the group has been stopped" {
@@ -130,7 +130,7 @@ func TestQueueSurvives(t *testing.T) {
 	if second.Restarts != 1 || second.Deaths != 1 || second.Last.PID != first.PID || second.Last.Reason != "killed by SIGKILL (killed)" {
 		t.Errorf("Status = %+v, last exit %+v, want one restart after SIGKILL", second, second.Last)
 	}
-	if got := log.with("level=WARN", `msg="process died"`, `exit="killed by SIGKILL (killed)"`, "again_in=300ms"); len(got) != 1 {
+	if got := log.With("level=WARN", `msg="process died"`, `exit="killed by SIGKILL (killed)"`, "again_in=300ms"); len(got) != 1 {
 		t.Errorf("deaths logged: %q, want 1", got)
 	}
 }
@@ -148,12 +148,12 @@ func TestCrashesAtOnce(t *testing.T) {
 	if out := st.Last.Output; len(out) != 20 || out[0] != "line 11" || out[19] != "no database" {
 		t.Errorf("last lines = %q, want 20 with \"no database\" at the end", out)
 	}
-	got := log.with("level=ERROR", `msg="process keeps dying"`, "backend=app", `exit="exit status 3"`, "again_in=1h0m0s",
+	got := log.With("level=ERROR", `msg="process keeps dying"`, "backend=app", `exit="exit status 3"`, "again_in=1h0m0s",
 		`advice="its last lines say why; run it by hand to see more: /bin/sh -c '`, `line 29\nno database"`)
 	if len(got) != 1 {
-		t.Errorf("logged %q, want the crash loop once", log.with("level=ERROR"))
+		t.Errorf("logged %q, want the crash loop once", log.With("level=ERROR"))
 	}
-	if got := log.with(`msg="process output"`, `text="no database"`); len(got) != 3 {
+	if got := log.With(`msg="process output"`, `text="no database"`); len(got) != 3 {
 		t.Errorf("output logged: %q, want 3 times", got)
 	}
 }
@@ -181,7 +181,7 @@ func TestIgnoresStopSignal(t *testing.T) {
 	if groupLives(pid) {
 		t.Error("its process group is there after Stop")
 	}
-	if got := log.with("level=WARN", `msg="process killed"`, `why="did not end for 100ms after SIGTERM"`); len(got) != 1 {
+	if got := log.With("level=WARN", `msg="process killed"`, `why="did not end for 100ms after SIGTERM"`); len(got) != 1 {
 		t.Errorf("kills logged: %q, want 1", got)
 	}
 	if last := g.Status()[0].Last; last.Reason != "killed by SIGKILL (killed)" || last.Advice != "" {
@@ -314,11 +314,11 @@ func TestMuchOutput(t *testing.T) {
 	g, log := startGroup(t, script(`yes | head -n 50000; echo done; exec sleep 60`), 1)
 	untilOutput(t, g, "done")
 	stop(t, g)
-	n := len(log.with(`msg="process output"`))
+	n := len(log.With(`msg="process output"`))
 	if n < outputBurst || n > outputBurst+20*outputRate {
 		t.Errorf("%d lines logged, want a burst of %d and %d a second", n, outputBurst, outputRate)
 	}
-	if got := log.with("level=WARN", `msg="process output left out" backend=app slot=0`); len(got) == 0 {
+	if got := log.With("level=WARN", `msg="process output left out" backend=app slot=0`); len(got) == 0 {
 		t.Error("nothing says that lines were left out")
 	}
 }
@@ -344,5 +344,5 @@ func TestCommandComesBack(t *testing.T) {
 	if err := os.Symlink("/bin/cat", path); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a start", func() bool { return len(log.with(`msg="process ready"`)) > 0 })
+	eventually(t, "a start", func() bool { return len(log.With(`msg="process ready"`)) > 0 })
 }

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"fmt"
+	"github.com/sluice-gateway/sluice/internal/testlog"
 	"slices"
 	"strings"
 	"syscall"
@@ -29,7 +30,7 @@ type stage struct {
 
 // withFakes makes a group of one slot whose processes are fakes. It must be
 // called in a synctest bubble.
-func withFakes(t *testing.T, spec Spec, play func(n int, f *fake) string) (*Group, *stage, *record) {
+func withFakes(t *testing.T, spec Spec, play func(n int, f *fake) string) (*Group, *stage, *testlog.Buffer) {
 	t.Helper()
 	spec.Name, spec.Args = "app", []string{"/bin/true"}
 	g, log := newGroup(t, spec, 1)
@@ -139,7 +140,7 @@ func TestCrashLoop(t *testing.T) {
 		if st := g.Status()[0]; st.State != CrashLoop || st.Deaths != 5 || st.Restarts != 4 || st.Last.Reason != "exit status 3" || st.PID != 0 {
 			t.Errorf("Status = %+v, want a crash loop with 5 deaths and 4 restarts", st)
 		}
-		if got := log.with(`"process died"`); len(got) != 4 {
+		if got := log.With(`"process died"`); len(got) != 4 {
 			t.Errorf("%d deaths logged before the crash loop, want 4: %s", len(got), got)
 		}
 		time.Sleep(3 * time.Minute) // two more deaths, and the one that stays
@@ -147,13 +148,13 @@ func TestCrashLoop(t *testing.T) {
 		if st := g.Status()[0]; st.State != Ready || st.Deaths != 7 || st.Output == nil {
 			t.Errorf("Status = %+v, want ready with 7 deaths before", st)
 		}
-		if got := log.with("level=ERROR"); len(got) != 1 || !strings.Contains(got[0], `msg="process keeps dying" backend=app slot=0 pid=104 exit="exit status 3"`) ||
+		if got := log.With("level=ERROR"); len(got) != 1 || !strings.Contains(got[0], `msg="process keeps dying" backend=app slot=0 pid=104 exit="exit status 3"`) ||
 			!strings.Contains(got[0], "deaths=5 again_in=1m0s") {
 			t.Errorf("errors logged: %s, want the crash loop once", got)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := log.with("crash loop over"); len(got) != 1 {
+		if got := log.With("crash loop over"); len(got) != 1 {
 			t.Errorf("end of the crash loop logged: %s, want once", got)
 		}
 		if st := g.Status()[0]; st.Deaths != 0 {
@@ -232,8 +233,8 @@ func TestStopEscalates(t *testing.T) {
 // reason.
 func TestCrashLoopOncePerGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := &record{}
-		g, err := NewGroup(Spec{Name: "app", Args: []string{"/bin/true"}, Log: newLog(log)}, 3, shortDir(t))
+		log := new(testlog.Buffer)
+		g, err := NewGroup(Spec{Name: "app", Args: []string{"/bin/true"}, Log: log.Logger()}, 3, shortDir(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +246,7 @@ func TestCrashLoopOncePerGroup(t *testing.T) {
 		if err := g.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
-		got := log.with("level=ERROR")
+		got := log.With("level=ERROR")
 		if len(got) != 1 || !strings.Contains(got[0], `exit="not started: the command is gone"`) || !strings.Contains(got[0], `advice="bring it back"`) {
 			t.Errorf("errors logged: %s, want one", got)
 		}

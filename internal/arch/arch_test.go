@@ -28,7 +28,7 @@ var layers = [][]string{
 
 // forTests lists the packages that only tests import. They may import what
 // they like.
-var forTests = []string{"internal/arch", "internal/testpeer"}
+var forTests = []string{"internal/arch", "internal/testlog", "internal/testpeer"}
 
 // withoutHTTP lists packages that programs link which must stay small, or
 // which carry more than HTTP.
