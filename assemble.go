@@ -82,7 +82,7 @@ func newGateway(snap *snapshot, spool *gateway.Spool, log *slog.Logger) (*gatewa
 		}
 	}
 	h := &gateway.Handler{
-		Files: snap.files, Index: cfg.Index, MaxBody: cfg.MaxBody, Spool: spool, Log: log,
+		Files: snap.files, Index: cfg.Index, MaxBody: cfg.MaxBody, BodyTimeout: cfg.Timeout.Body, Spool: spool, Log: log,
 	}
 	if len(h.Index) == 0 {
 		h.Index = defaultIndex

@@ -33,6 +33,9 @@ func (s *Server) Reload(cfg *config.Config) error {
 		closeAll(opened)
 		return err
 	}
+	if was, is := old.cfg.Timeout, cfg.Timeout; was.Header != is.Header || was.Write != is.Write || was.Idle != is.Idle {
+		s.o.Log.Warn("timeout.header, timeout.write and timeout.idle count from the next start")
+	}
 	s.current.Store(snap)
 	s.adopt(snap.listen, opened)
 	s.retired.Go(func() { // ends when the last request of old has; end waits

@@ -75,7 +75,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		return nil, err
 	}
 	s.current.Store(snap)
-	s.front = &cgihttp.FrontEnd{Handler: cgi.HandlerFunc(s.serveCGI), Refuse: s.refuse, Log: o.Log}
+	s.front = &cgihttp.FrontEnd{Handler: cgi.HandlerFunc(s.serveCGI), Refuse: s.refuse, Log: o.Log, WriteTimeout: cfg.Timeout.Write}
 	s.http = newHTTP(s.front, cfg, o.Log)
 	s.http.ConnState = s.silent.watch
 	s.adopt(snap.listen, opened)

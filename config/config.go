@@ -28,6 +28,8 @@ type Config struct {
 // A Timeout bounds what clients may keep us waiting for.
 type Timeout struct {
 	Header time.Duration // from the first byte of a request to the end of its head
+	Body   time.Duration // for the next piece of a request body
+	Write  time.Duration // until a piece of the response is taken
 	Idle   time.Duration // between two requests of a connection
 	Drain  time.Duration // for the requests under way when Sluice ends
 }

@@ -19,6 +19,8 @@ func configKeys() []key[Config] {
 		{"access_log", text(func(c *Config) *string { return &c.AccessLog }, accessLog)},
 		{"access_format", text(func(c *Config) *string { return &c.AccessFormat }, oneOf("combined", "json"))},
 		{"timeout.header", duration(func(c *Config) *time.Duration { return &c.Timeout.Header })},
+		{"timeout.body", duration(func(c *Config) *time.Duration { return &c.Timeout.Body })},
+		{"timeout.write", duration(func(c *Config) *time.Duration { return &c.Timeout.Write })},
 		{"timeout.idle", duration(func(c *Config) *time.Duration { return &c.Timeout.Idle })},
 		{"timeout.drain", duration(func(c *Config) *time.Duration { return &c.Timeout.Drain })},
 		{"backend", readBackends},

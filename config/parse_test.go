@@ -17,7 +17,7 @@ index         = ["a.html", "b.html"]
 max_body      = "32MiB"
 access_log    = "-"
 access_format = "json"
-timeout       = { header = "5s", idle = -1, drain = "1m30s" }
+timeout       = { header = "5s", body = "6s", write = "7s", idle = -1, drain = "1m30s" }
 
 [backend.php]
 protocol      = "fastcgi"
@@ -68,7 +68,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 	want := &Config{
 		Listen: []string{"127.0.0.1:8080", "unix:@sluice"}, Root: "public", Index: []string{"a.html", "b.html"},
 		MaxBody: 32 << 20, AccessLog: "-", AccessFormat: "json",
-		Timeout: Timeout{5 * time.Second, -1, 90 * time.Second},
+		Timeout: Timeout{5 * time.Second, 6 * time.Second, 7 * time.Second, -1, 90 * time.Second},
 		Backends: []Backend{
 			{
 				Name: "php", Protocol: "fastcgi", Connect: []string{"unix:/run/php.sock", "[::1]:9000"},

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
 )
@@ -46,6 +47,13 @@ type FrontEnd struct {
 	// DefaultMaxFields; negative, no limit.
 	MaxFields int
 
+	// WriteTimeout bounds the time in which a client must take a piece of
+	// the response, so that one which does not read cannot hold an
+	// application for ever; then its connection (HTTP/1) or stream (HTTP/2) is
+	// broken. It is set anew at least every quarter of it while there is
+	// something to send. Zero means DefaultWriteTimeout; negative, no limit.
+	WriteTimeout time.Duration
+
 	local atomic.Pointer[localAddr] // the last one seen, see serverAddr
 }
 
@@ -67,6 +75,7 @@ func (f *FrontEnd) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 	x.w.http1 = hr.ProtoMajor == 1
 	x.w.interim = hr.ProtoAtLeast(1, 1)
 	x.w.head = hr.Method == http.MethodHead
+	x.w.start(f.WriteTimeout)
 	status := f.fill(&x.req, hr)
 	if hr.Body != nil && hr.Body != http.NoBody {
 		x.open(hr)

@@ -13,9 +13,17 @@ const (
 	// DefaultMaxFields bounds the number of header fields. Browsers send
 	// about 20; Apache allows 100, which proxies that add fields have met.
 	DefaultMaxFields = 200
+
+	// DefaultWriteTimeout bounds the time in which a client must take a piece
+	// of the response. nginx's send_timeout is the same.
+	DefaultWriteTimeout = 60 * time.Second
 )
 
 const (
+	// writePiece is how much of a file is sent in one WriteTimeout, in bytes: a
+	// client with 5 kB/s gets it.
+	writePiece = 256 << 10
+
 	// bufferedReply is how much of an application's body is held back to
 	// learn its length. A reply that fits leaves with Content-Length.
 	bufferedReply = 4 << 10

@@ -31,6 +31,9 @@ type writer struct {
 	aborted bool  // by Abort
 	length  int64 // Content-Length of the response, or -1
 	written int64
+
+	timeout time.Duration // for the client to take what is written; 0 if there is none
+	armed   time.Time     // when the deadline was set
 }
 
 var (
@@ -66,6 +69,7 @@ func (w *writer) WriteHeader(status int, h cgi.Header) error {
 	if w.http1 && w.body != nil && !w.body.eof.Load() {
 		to["Connection"] = []string{"close"}
 	}
+	w.arm()
 	w.w.WriteHeader(status)
 	return nil
 }
@@ -135,6 +139,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	if w.bare {
 		return len(p), nil
 	}
+	w.arm()
 	n, err := w.w.Write(p)
 	w.written += int64(n)
 	return n, err
@@ -148,9 +153,12 @@ func (w *writer) ReadFrom(src io.Reader) (int64, error) {
 	if w.bare {
 		return io.Copy(io.Discard, src)
 	}
-	n, err := io.Copy(w.w, src) // calls its ReadFrom, if it has one
-	w.written += n
-	return n, err
+	if w.timeout == 0 {
+		n, err := io.Copy(w.w, src) // calls its ReadFrom, if it has one
+		w.written += n
+		return n, err
+	}
+	return w.copyPieces(src)
 }
 
 // Flush implements cgi.ResponseWriter.
@@ -158,11 +166,16 @@ func (w *writer) Flush() error {
 	if err := w.ready(); err != nil {
 		return err
 	}
+	w.arm()
 	return w.rc.Flush()
 }
 
-// SetWriteDeadline is found by Application.
-func (w *writer) SetWriteDeadline(t time.Time) error { return w.rc.SetWriteDeadline(t) }
+// SetWriteDeadline is found by Application. Whoever sets a deadline wants that
+// one.
+func (w *writer) SetWriteDeadline(t time.Time) error {
+	w.timeout = 0
+	return w.rc.SetWriteDeadline(t)
+}
 
 // Abort implements cgi.ResponseWriter.
 func (w *writer) Abort() { w.aborted = true }
