@@ -167,6 +167,27 @@ func TestWorkerDiesOfARequest(t *testing.T) {
 	g.get("/")
 }
 
+// Nor is a GET given to more than one other process, whether the connections
+// are kept ones or new.
+func TestWorkersDieOfOneGet(t *testing.T) {
+	for name, warm := range map[string]int{"new connections": 0, "kept connections": 12} {
+		t.Run(name, func(t *testing.T) {
+			g := start(t, oneApp(t, 4))
+			for range warm {
+				g.get("/")
+			}
+			if status, _, err := g.try("GET", "/die", ""); status != 502 || err != nil {
+				t.Errorf("GET /die: %d, %v, want 502", status, err)
+			}
+			await(t, "the deaths are logged", func() bool { return len(g.log.With("process died")) >= 2 })
+			if n := len(g.log.With("process died")); n != 2 {
+				t.Errorf("%d processes have died of one GET, want 2:\n%s", n, g.log)
+			}
+			g.get("/")
+		})
+	}
+}
+
 func TestAccessLogInAFile(t *testing.T) {
 	cfg := oneApp(t, 1)
 	cfg.AccessLog = filepath.Join(t.TempDir(), "access.log")

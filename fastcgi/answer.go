@@ -83,6 +83,9 @@ func (a *answer) stdout(p Piece) error {
 			a.head, a.haveHead = head, true
 			break
 		}
+		if len(a.interim) == maxInterim {
+			return fmt.Errorf("%w: more than %d interim responses at once", cgi.ErrMalformed, maxInterim)
+		}
 		a.interim = append(a.interim, head)
 	}
 	a.size += int64(len(b))

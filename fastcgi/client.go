@@ -52,9 +52,9 @@ type Client struct {
 // body of the answer must be closed; after Close nothing of r.Body is read any
 // more. When ctx is done the exchange ends and its connection is closed.
 //
-// The error is an *Error, or ctx's. A connection that was kept and turns out
-// to be closed is replaced by a new one, once, if the request can be sent
-// again.
+// The error is an *Error, or ctx's. Nothing is sent twice: whether the request
+// may be is what [Error.SafeToRetry] says. Only if a connection that was kept
+// turns out to be closed before anything was sent, another one is taken.
 func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.Request) (*cgi.Response, error) {
 	head, err := c.encode(r)
 	if err != nil {
@@ -73,9 +73,14 @@ func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.
 		if err == nil {
 			return resp, nil
 		}
-		var failed *Error
-		stale := kept && errors.As(err, &failed) && failed.SafeToRetry() && !failed.Timeout()
-		if fresh || !stale || ctx.Err() != nil || !x.replayable() {
+		failed, ok := errors.AsType[*Error](err)
+		if !ok || !kept || !failed.SafeToRetry() || failed.Timeout() || ctx.Err() != nil {
+			return nil, err
+		}
+		// The other kept connections are as old as this one.
+		h.forget()
+		failed.stale = true
+		if failed.Sent > 0 || fresh || !x.replayable() {
 			return nil, err
 		}
 	}

@@ -92,7 +92,7 @@ func TestStderrIsLogged(t *testing.T) {
 	if _, _, err := fetch(t.Context(), c, a.addr, get("/page")); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`text="PHP Warning: one"`, `text="forged\x1b[2J two"`, "target=/page"} {
+	for _, want := range []string{`text="PHP Warning: one"`, `text="forged\x1b[2J two"`, "path=/page"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("log = %s, want %s in it", &log, want)
 		}

@@ -23,6 +23,7 @@ type Error struct {
 	Err  error
 
 	retry bool
+	stale bool
 }
 
 func (e *Error) Error() string { return "fastcgi: " + e.Op + " " + e.Addr + ": " + e.Err.Error() }
@@ -37,6 +38,11 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) SafeToRetry() bool {
 	return e.retry || e.Sent == 0 && !errors.Is(e.Err, ErrTooLong) && !errors.Is(e.Err, ErrClosed)
 }
+
+// Stale reports whether the request can be sent again and was lost on a
+// connection that had been kept from an earlier one: the application may have
+// closed that just before, and be well.
+func (e *Error) Stale() bool { return e.stale }
 
 // Timeout reports whether the application was too slow.
 func (e *Error) Timeout() bool {

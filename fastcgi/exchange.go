@@ -245,6 +245,7 @@ func (x *exchange) settle() {
 		return
 	}
 	x.settled = true
+	x.log.end()
 	reusable := !x.dirty && x.sendErr == nil && (x.err == nil || isRefused(x.err))
 	if x.timed {
 		x.c.nc.SetDeadline(time.Time{})
@@ -277,6 +278,7 @@ func (x *exchange) lost(cause error) {
 		x.err = err
 	}
 	x.a.quiet = x.a.quiet || x.err == nil
+	x.log.end()
 	x.mu.Unlock()
 	x.signal()
 }

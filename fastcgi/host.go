@@ -111,16 +111,30 @@ func (h *host) makeRoom(x *exchange) {
 	}
 }
 
+// forget closes the idle connections.
+func (h *host) forget() {
+	for _, c := range h.takeIdle() {
+		c.close(ErrClosed)
+	}
+}
+
+// close closes the idle connections and waits for their readers.
 func (h *host) close() {
 	h.mu.Lock()
 	h.closed = true
-	idle := h.idle
-	h.idle = nil
 	h.mu.Unlock()
-	for _, c := range idle {
+	for _, c := range h.takeIdle() {
 		c.close(ErrClosed)
 		<-c.done
 	}
+}
+
+func (h *host) takeIdle() []*conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	idle := h.idle
+	h.idle = nil
+	return idle
 }
 
 // expire closes the connections that were idle at the last call too, and

@@ -50,6 +50,10 @@ const (
 	// megabytes of warnings.
 	stderrBytes = 64 << 10
 
+	// maxInterim bounds the interim responses (1xx) that wait for a caller
+	// which is busy with the one before. Applications send one or two.
+	maxInterim = 64
+
 	// stallTime is how long a request on a new connection may wait for its
 	// first byte before it is taken to be stuck behind connections that we
 	// keep: an application with a fixed number of processes serves only

@@ -21,7 +21,7 @@ func (x *exchange) stderr(p []byte) {
 	if x.log == nil {
 		x.log = &stderrLog{left: stderrBytes, log: x.c.host.client.Log.With(
 			slog.String("worker", addr(x.c.host.network, x.c.host.address)),
-			slog.String("method", x.r.Method), slog.String("target", x.r.Target))}
+			slog.String("method", x.r.Method), slog.String("path", x.r.Path()))}
 	}
 	x.log.write(p)
 }

@@ -20,23 +20,34 @@ func (t *turn) exchange(b *Backend) (again string, no *refusal) {
 		if err != nil {
 			return "", t.noWorker(b, err, last)
 		}
-		t.notes(b, lease)
-		at := lease.Worker().Endpoint()
-		resp, err := b.Transport.RoundTrip(t.ctx, at.Network, at.Address, t.r)
-		if err == nil {
-			return t.respond(b, lease, resp)
+		again, last, err = t.attempt(b, lease)
+		if err == nil || attempt == maxAttempts || t.ctx.Err() != nil || !safeToRetry(err) || !t.rewind() {
+			return again, last
 		}
-		if no := t.clientFailed(); no != nil {
-			lease.Release(context.Canceled)
-			return "", no
-		}
-		lease.Release(t.blame(err))
-		last = failure(b, lease.Worker(), err)
-		if attempt == maxAttempts || t.ctx.Err() != nil || !safeToRetry(err) || !t.rewind() {
-			return "", last
+		if isStale(err) {
+			tried = pool.Tried{} // the same worker is as good as another
 		}
 		t.logRetry(last)
 	}
+}
+
+// attempt asks one worker and passes its answer on. err is set if there was
+// none, and no is what to tell the client then.
+func (t *turn) attempt(b *Backend, lease pool.Lease) (again string, no *refusal, err error) {
+	verdict := context.Canceled // a panic says nothing about the worker
+	defer func() { lease.Release(verdict) }()
+	t.notes(b, lease)
+	at := lease.Worker().Endpoint()
+	resp, err := b.Transport.RoundTrip(t.ctx, at.Network, at.Address, t.r)
+	if err == nil {
+		again, verdict = t.respond(b, lease.Worker(), resp)
+		return again, nil, nil
+	}
+	if no := t.clientFailed(); no != nil {
+		return "", no, nil
+	}
+	verdict = t.blame(err)
+	return "", failure(b, lease.Worker(), err), err
 }
 
 // noWorker says why there is no worker for the request; if it has been to
@@ -66,7 +77,7 @@ func failure(b *Backend, w *pool.Worker, err error) *refusal {
 // that prints nonsense must not take the others with it.
 func (t *turn) blame(err error) error {
 	switch {
-	case t.ctx.Err() != nil:
+	case t.ctx.Err() != nil, isStale(err):
 		return context.Canceled
 	case errors.Is(err, cgi.ErrMalformed), errors.Is(err, cgi.ErrTooLarge):
 		return nil
@@ -98,6 +109,16 @@ func safeToRetry(err error) bool {
 	return ok && e.SafeToRetry()
 }
 
+// isStale reports whether the connection had been kept and may just have been
+// closed, by a worker that is well.
+func isStale(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		Stale() bool
+	}](err)
+	return ok && e.Stale()
+}
+
 func isTimeout(err error) bool {
 	e, ok := errors.AsType[interface {
 		error
@@ -111,7 +132,7 @@ func (t *turn) logRetry(no *refusal) {
 	if t.h.Log == nil {
 		return
 	}
-	t.h.Log.LogAttrs(context.Background(), slog.LevelWarn, "attempt failed, asking another worker",
+	t.h.Log.LogAttrs(context.Background(), slog.LevelWarn, "attempt failed, asking again",
 		slog.String("method", shortened(t.r.Method)),
 		slog.String("path", shortened(t.r.Path())),
 		slog.String("backend", no.backend),

@@ -85,7 +85,7 @@ func TestAnotherWorkerIsAsked(t *testing.T) {
 				t.Error("the bad worker was not asked: the test shows nothing")
 			}
 			if tt.status == 200 {
-				g.logged("level=WARN", "asking another worker", "backend=app", "worker=unix:"+bad.addr)
+				g.logged("level=WARN", "asking again", "backend=app", "worker=unix:"+bad.addr)
 			}
 		})
 	}

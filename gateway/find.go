@@ -76,7 +76,7 @@ func (h *Handler) local(rt *Route, l *look) (d decision, ok bool, no *refusal) {
 		return d, false, refuse(http.StatusNotFound, err, "the script is not below the root; check_local = false would ask the application all the same")
 	case err != nil:
 		return d, false, refuse(static.Status(err), err, "")
-	case folder && isExt, isExt && !strings.HasSuffix(file, rt.Match.text):
+	case folder && isExt, !folder && !rt.Match.names(file):
 		return d, false, nil // as in /logo.jpg/x.php: there is no x.php
 	case folder:
 		d, no = h.folder(rt, l)

@@ -146,6 +146,52 @@ func TestFindWithoutFiles(t *testing.T) {
 	}
 }
 
+// A pattern that matches because of what stands behind a file in the path does
+// not make a script of the file.
+func TestFindWithRegexp(t *testing.T) {
+	php := &Backend{Name: "php"}
+	h := &Handler{Files: tree(t), Routes: []Route{
+		{Match: compile(t, `~\.php(/|$)`), Backend: php, CheckLocal: true},
+		{Match: compile(t, "/old/"), Backend: php, CheckLocal: true},
+	}}
+	for path, want := range map[string]string{
+		"/blog/post.php":      "php /blog/post.php | ",
+		"/blog/post.php/x":    "php /blog/post.php | /x",
+		"/upload/x.jpg/a.php": "404",
+		"/dir.php/readme.txt": "php /dir.php/readme.txt | ", // its folder matches: as the pattern says
+		"/nothing.php":        "404",
+		"/old/tool.cgi/x":     "php /old/tool.cgi | /x", // below a prefix every file is a script
+	} {
+		if got := said(h.find(path)); got != want {
+			t.Errorf("find(%q) = %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestIsSource(t *testing.T) {
+	h := &Handler{Routes: []Route{
+		{Match: compile(t, "*.cgi"), Backend: &Backend{}},
+		{Match: compile(t, "*.ini"), Deny: true},
+		{Match: compile(t, "*.js"), Backend: &Backend{}},
+	}}
+	for _, name := range []string{
+		"a.php", "a.PHP", "a.php5", "a.php7", "a.phps", "a.pht", "a.phtml", "a.phar", "a.inc", "a.php.", "a.php ",
+		"#a.php#", "a.php~", "a.php.1", "a.php.bak", "a.php.dist", "a.php.new", "a.php.tmp", "a.php.rpmsave", "a.php_",
+		"a.php-", "a.php copy", "a.php.gz", "a.inc.old", "a.cgi", "a.CGI", "a.cgi~", "a.ini.bak", "a.JS", "a.js~", "a.php.js",
+	} {
+		if !h.isSource("/x/" + name) {
+			t.Errorf("%q is shown", name)
+		}
+	}
+	for _, name := range []string{
+		"a.txt", "a.php.txt", "a.php.html", "a.php.png", "a.phpx", "php", "aphp", "a.cgix", "a.cgi.txt", "a.inch", "a.zip", "a",
+	} {
+		if h.isSource("/x.php/" + name) {
+			t.Errorf("%q is not shown", name)
+		}
+	}
+}
+
 // Whatever the path, a file that is served is in the root and no source.
 func FuzzFind(f *testing.F) {
 	h := site(f)

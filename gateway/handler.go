@@ -15,8 +15,10 @@ import (
 // A Transport carries one request to an application and its answer back.
 // *fastcgi.Client is one.
 //
-// An error says by a method SafeToRetry() bool whether the request may be sent
-// again, and by Timeout() bool whether the application was too slow. The body
+// It sends a request once. An error says by a method SafeToRetry() bool whether
+// it may be sent again, by Stale() bool whether it was lost on a connection
+// that the worker may have closed before, and by Timeout() bool whether the
+// application was too slow. The body
 // of the response should implement io.WriterTo, and flush a writer that has a
 // method Flush() error before it waits for more.
 type Transport interface {

@@ -13,15 +13,13 @@ import (
 	"github.com/sluice-gateway/sluice/pool"
 )
 
-// respond passes an answer on and gives the lease back. It returns the target
-// of a local redirect.
-func (t *turn) respond(b *Backend, lease pool.Lease, resp *cgi.Response) (again string, no *refusal) {
+// respond passes an answer on. It returns the target of a local redirect, and
+// what the answer says about its worker.
+func (t *turn) respond(b *Backend, w *pool.Worker, resp *cgi.Response) (again string, verdict error) {
+	defer resp.Body.Close()
 	if resp.LocalRedirect != "" {
-		resp.Body.Close()
-		lease.Release(nil)
 		return resp.LocalRedirect, nil
 	}
-	bare := bodiless(t.r.Method, resp.Status)
 	h := resp.Header
 	if resp.Status == http.StatusNoContent {
 		h = without(h, "Content-Length") // RFC 9110 §8.6
@@ -29,13 +27,11 @@ func (t *turn) respond(b *Backend, lease pool.Lease, resp *cgi.Response) (again 
 	out := reply{w: t.w, left: resp.ContentLength}
 	out.err = t.w.WriteHeader(resp.Status, h)
 	var err error
-	if out.err == nil && !bare {
+	if out.err == nil && !bodiless(t.r.Method, resp.Status) {
 		err = out.copy(resp.Body)
 	}
-	resp.Body.Close()
-	lease.Release(t.verdict(&out, err))
-	t.complain(b, lease.Worker(), &out, err)
-	return "", nil
+	t.complain(b, w, &out, err)
+	return "", t.verdict(&out, err)
 }
 
 // bodiless reports whether a response has no body (RFC 9112 §6.3).

@@ -93,6 +93,19 @@ func (m Match) matches(path string) bool {
 	return true
 }
 
+// names reports whether a file that is there is one for a route whose pattern
+// matches the path: what stands behind the file in the path must not decide
+// what the file is.
+func (m Match) names(file string) bool {
+	switch m.kind {
+	case matchExt:
+		return strings.HasSuffix(file, m.text)
+	case matchRegexp:
+		return m.re.MatchString(file)
+	}
+	return true
+}
+
 // scriptEnd returns where the first segment with an extension ends, or 0.
 func scriptEnd(path, ext string) int {
 	for from := 0; ; {
