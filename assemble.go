@@ -1,7 +1,6 @@
 package sluice
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -28,7 +27,7 @@ func (s *Server) build(cfg *config.Config, old *snapshot) (_ *snapshot, err erro
 	snap.holds.Store(1)
 	defer func() {
 		if err != nil {
-			snap.end(context.Background())
+			snap.end(s.life)
 		}
 	}()
 	root := ""

@@ -6,6 +6,10 @@ import "time"
 // this machine only.
 const defaultListen = "127.0.0.1:8080"
 
+// socketMode lets everybody connect to a unix socket for HTTP, as everybody may
+// to a port: who may is for its folder to say.
+const socketMode = 0o666
+
 // defaultIndex are the files that stand for a folder.
 var defaultIndex = []string{"index.html", "index.php"}
 

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"syscall"
 
 	"github.com/sluice-gateway/sluice/internal/address"
+	"github.com/sluice-gateway/sluice/internal/listen"
 )
 
 // openListener opens a listener for HTTP.
@@ -17,20 +17,14 @@ func openListener(spec string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sluice: listen: %w", err)
 	}
-	if at.Network == "fd" {
-		n, _ := strconv.Atoi(at.Address)
-		l, err := net.FileListener(os.NewFile(uintptr(n), spec))
-		if err != nil {
-			return nil, fmt.Errorf("sluice: listen on %s: not a listening socket that was handed over: %w", spec, err)
-		}
-		return l, nil
-	}
-	l, err := net.Listen(at.Network, at.Address)
+	l, err := listen.On(at, socketMode)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("sluice: listen on %s: the address is in use: end what listens there, or take another with --listen", spec)
-	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("sluice: listen on %s: %w: end what listens there, or take another with --listen", spec, err)
+	case errors.Is(err, syscall.EACCES) && at.Network != "unix":
 		return nil, fmt.Errorf("sluice: listen on %s: not permitted: ports below 1024 need root or the capability CAP_NET_BIND_SERVICE", spec)
+	case errors.Is(err, listen.ErrNotListening):
+		return nil, fmt.Errorf("sluice: listen on %s: %w: whoever starts sluice must hand one over (systemd: a .socket unit)", spec, err)
 	case err != nil:
 		return nil, fmt.Errorf("sluice: listen on %s: %w", spec, err)
 	}

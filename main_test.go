@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +21,9 @@ const workerVariable = "SLUICE_TEST_WORKER"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(workerVariable) != "" {
+		if os.Getenv("SLUICE_TEST_STUBBORN") != "" {
+			signal.Ignore(syscall.SIGTERM)
+		}
 		time.AfterFunc(2*time.Minute, func() { os.Exit(9) }) // it never outlives the test for long
 		fmt.Fprintln(os.Stderr, fastcgi.Serve(nil, cgi.HandlerFunc(application)))
 		os.Exit(1)
@@ -27,8 +32,12 @@ func TestMain(m *testing.M) {
 }
 
 // application answers with the number of its process. /hold answers only when
-// the file of the query is there, /die does not.
+// the file of the query is there, /die does not; applicationPaths has more.
 func application(ctx context.Context, w cgi.ResponseWriter, r *cgi.Request) {
+	if h := applicationPaths[r.Path()]; h != nil {
+		h(ctx, w, r)
+		return
+	}
 	switch r.Path() {
 	case "/hold":
 		w.WriteHeader(200, nil)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/sluice-gateway/sluice/config"
 )
@@ -24,7 +25,9 @@ func (s *Server) Reload(cfg *config.Config) error {
 		return ErrClosed
 	}
 	opened, err := s.open(listenersOf(cfg))
-	if err != nil {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w (if that is this Sluice under its old address: a restart changes it)", err)
+	} else if err != nil {
 		return err
 	}
 	old := s.current.Load()
@@ -33,13 +36,13 @@ func (s *Server) Reload(cfg *config.Config) error {
 		closeAll(opened)
 		return err
 	}
-	if was, is := old.cfg.Timeout, cfg.Timeout; was.Header != is.Header || was.Write != is.Write || was.Idle != is.Idle {
+	if was, is := s.inForce, cfg.Timeout; was.Header != is.Header || was.Write != is.Write || was.Idle != is.Idle {
 		s.o.Log.Warn("timeout.header, timeout.write and timeout.idle count from the next start")
 	}
 	s.current.Store(snap)
 	s.adopt(snap.listen, opened)
 	s.retired.Go(func() { // ends when the last request of old has; end waits
-		if err := old.retire(context.Background()); err != nil {
+		if err := old.retire(s.life); err != nil {
 			s.o.Log.Warn("ending the old configuration", slog.Any("err", err))
 		}
 	})

@@ -3,14 +3,12 @@ package sluice
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/cgi/cgihttp"
@@ -41,8 +39,10 @@ type Server struct {
 	failed    chan error     // the first listener that fails, for Serve
 	ended     bool
 	retired   sync.WaitGroup // snapshots that wait for their last request
-	closed    chan struct{}  // closed by Close
-	closeOnce sync.Once
+	inForce   config.Timeout // of these, those that http and front took at the start
+
+	life context.Context // done when nothing is waited for any more
+	kill context.CancelFunc
 }
 
 // ErrClosed is the error of a Server that has ended.
@@ -63,15 +63,19 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		spool:     new(gateway.Spool),
 		listeners: make(map[string]*listener),
 		failed:    make(chan error, 1),
-		closed:    make(chan struct{}),
+		inForce:   cfg.Timeout,
 	}
+	s.o.Stdout = &lockedWriter{w: o.Stdout} // the logs of two snapshots share it for a while
+	s.life, s.kill = context.WithCancel(context.Background())
 	opened, err := s.open(listenersOf(cfg))
 	if err != nil {
+		s.kill()
 		return nil, err
 	}
 	snap, err := s.build(cfg, nil)
 	if err != nil {
 		closeAll(opened)
+		s.kill()
 		return nil, err
 	}
 	s.current.Store(snap)
@@ -99,14 +103,22 @@ func newHTTP(h http.Handler, cfg *config.Config, log *slog.Logger) *http.Server 
 // serveCGI hands a request to the snapshot that is current when it arrives,
 // which lives at least as long as the request.
 func (s *Server) serveCGI(ctx context.Context, w cgi.ResponseWriter, r *cgi.Request) {
-	snap := s.hold()
+	snap, ok := s.hold()
+	if !ok {
+		w.Abort()
+		return
+	}
 	defer snap.release()
 	snap.handler.ServeCGI(ctx, w, r)
 }
 
 // refuse gives a request that the front end refuses the gateway's page.
 func (s *Server) refuse(ctx context.Context, w cgi.ResponseWriter, r *cgi.Request, status int) {
-	snap := s.hold()
+	snap, ok := s.hold()
+	if !ok {
+		w.Abort()
+		return
+	}
 	defer snap.release()
 	page := func(ctx context.Context, w cgi.ResponseWriter, r *cgi.Request) {
 		snap.gateway.Refuse(ctx, w, r, status)
@@ -115,11 +127,15 @@ func (s *Server) refuse(ctx context.Context, w cgi.ResponseWriter, r *cgi.Reques
 }
 
 // hold returns the current snapshot, held. Between the load and the hold it
-// may have been retired; then there is a newer one.
-func (s *Server) hold() *snapshot {
+// may have been retired; then there is a newer one, or the server has ended.
+func (s *Server) hold() (_ *snapshot, ok bool) {
 	for {
-		if snap := s.current.Load(); snap.hold() {
-			return snap
+		snap := s.current.Load()
+		if snap.hold() {
+			return snap, true
+		}
+		if s.current.Load() == snap {
+			return nil, false
 		}
 	}
 }
@@ -136,68 +152,4 @@ func (s *Server) Addrs() []net.Addr {
 		}
 	}
 	return addrs
-}
-
-// Serve serves until ctx is done, then drains: it takes no new requests,
-// finishes those under way within the configured time, and ends the processes
-// of the backends. It returns nil after a complete drain.
-func (s *Server) Serve(ctx context.Context) error {
-	var err error
-	select {
-	case <-ctx.Done():
-	case <-s.closed:
-	case err = <-s.failed:
-	}
-	return errors.Join(err, s.end())
-}
-
-// end drains and closes everything. Close cuts it short.
-func (s *Server) end() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended = true
-	snap := s.current.Load()
-	ctx, cancel := drainContext(snap.cfg.Timeout.Drain)
-	defer cancel()
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() { // ends with end itself
-		select {
-		case <-s.closed:
-			cancel()
-		case <-stop:
-		}
-	}()
-	// Shutdown drops the requests that come while it waits; so first nothing
-	// may be left that can bring one.
-	s.closeListeners()
-	s.http.SetKeepAlivesEnabled(false)
-	s.silent.drain(ctx.Done())
-	var errs []error
-	if err := s.http.Shutdown(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("sluice: requests were still under way when the time to drain was over: %w", err))
-		s.http.Close()
-	}
-	errs = append(errs, snap.retire(ctx))
-	s.retired.Wait()
-	return errors.Join(errs...)
-}
-
-// drainContext is done when the requests under way have had their time.
-func drainContext(d time.Duration) (context.Context, context.CancelFunc) {
-	if d < 0 {
-		return context.WithCancel(context.Background())
-	}
-	return context.WithTimeout(context.Background(), orDefault(d, defaultDrainTimeout))
-}
-
-// Close ends at once: connections are cut, processes killed. Serve returns
-// then.
-func (s *Server) Close() { s.closeOnce.Do(func() { close(s.closed) }) }
-
-func orDefault(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return d
 }

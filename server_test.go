@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,6 +127,65 @@ func TestClose(t *testing.T) {
 	}
 	if !gone(pid) {
 		t.Errorf("process %d is left behind", pid)
+	}
+}
+
+// Close does not wait for what an earlier configuration left, either.
+func TestCloseAfterReload(t *testing.T) {
+	cfg := oneApp(t, 1, "SLUICE_TEST_STUBBORN")
+	cfg.Backends[0].Stop.Timeout = -1 // for ever
+	g := start(t, cfg)
+	pid := g.pid()
+	if err := g.s.Reload(oneApp(t, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if now := g.pid(); now == pid {
+		t.Fatal("the old process answers")
+	}
+	if gone(pid) {
+		t.Fatal("the process that ignores SIGTERM has ended: the test shows nothing")
+	}
+	g.s.Close()
+	g.end()
+	if !gone(pid) {
+		t.Errorf("process %d is left behind", pid)
+	}
+}
+
+// A request that is taken in the last moment is broken off, and holds nobody up.
+func TestRequestAfterTheEnd(t *testing.T) {
+	g := start(t, oneApp(t, 1))
+	if err := g.end(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if v := recover(); v != http.ErrAbortHandler {
+			t.Errorf("recovered %v, want that the request is aborted", v)
+		}
+	}()
+	g.s.front.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+}
+
+// What a Sluice that was killed leaves behind does not stop the next one.
+func TestStaleSocket(t *testing.T) {
+	path := filepath.Join(readable(t), "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	cfg := oneApp(t, 1)
+	cfg.Listen = []string{"unix:" + path}
+	g := start(t, cfg)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != socketMode {
+		t.Errorf("socket: %v, %v, want mode %o", info.Mode(), err, socketMode)
+	}
+	if err := g.end(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the socket is left behind")
 	}
 }
 

@@ -1,18 +1,13 @@
 package fastcgi
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
-	"strconv"
-	"sync"
-	"syscall"
-	"time"
 
 	"github.com/sluice-gateway/sluice/internal/address"
+	"github.com/sluice-gateway/sluice/internal/listen"
 )
 
 // DefaultSocketMode lets the user and the group of the application connect:
@@ -35,133 +30,12 @@ func ListenMode(addr string, mode fs.FileMode) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fastcgi: listen: %w", err)
 	}
-	var l net.Listener
+	l, err := listen.On(a, mode)
 	switch {
-	case a.Network == "fd":
-		l, err = listenFD(a.Address)
-	case a.Network == "unix" && a.Address[0] != '@':
-		l, err = listenUnix(a.Address, mode)
-	default:
-		l, err = net.Listen(a.Network, a.Address)
-		err = dialErrorOf(err)
-	}
-	if err != nil {
+	case errors.Is(err, listen.ErrNotListening):
+		return nil, fmt.Errorf("fastcgi: listen on %v: %w: start this program with sluice or spawn-fcgi, or give it an address such as unix:/run/app.sock or 127.0.0.1:9000", a, err)
+	case err != nil:
 		return nil, fmt.Errorf("fastcgi: listen on %v: %w", a, err)
 	}
 	return l, nil
-}
-
-// dialErrorOf is dialError for an error that may be nil.
-func dialErrorOf(err error) error {
-	if err == nil {
-		return nil
-	}
-	return dialError(err)
-}
-
-// listenFD takes over a descriptor that listens. The descriptor itself stays
-// open: were number 0 closed, the next file to be opened would become the
-// standard input.
-func listenFD(number string) (net.Listener, error) {
-	fd, err := strconv.Atoi(number)
-	if err != nil {
-		return nil, err
-	}
-	if on, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN); err != nil || on == 0 {
-		return nil, fmt.Errorf("descriptor %d is not a listening socket: start this program with sluice or spawn-fcgi, or give it an address such as unix:/run/app.sock or 127.0.0.1:9000", fd)
-	}
-	// A file made of fd itself would close it when it is collected.
-	dup, err := syscall.Dup(fd)
-	if err != nil {
-		return nil, os.NewSyscallError("dup", err)
-	}
-	f := os.NewFile(uintptr(dup), "fd:"+number)
-	defer f.Close()
-	l, err := net.FileListener(f)
-	return l, dialErrorOf(err)
-}
-
-// listenUnix binds path, a second time if a stale socket was in the way.
-func listenUnix(path string, mode fs.FileMode) (net.Listener, error) {
-	l, err := bindUnix(path, mode)
-	if !errors.Is(err, syscall.EADDRINUSE) {
-		return l, err
-	}
-	if err := removeStale(path); err != nil {
-		return nil, err
-	}
-	return bindUnix(path, mode)
-}
-
-// bindUnix makes a socket whose file never has more permissions than mode.
-func bindUnix(path string, mode fs.FileMode) (net.Listener, error) {
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var err error
-		// The file gets the permissions that the socket has when it is bound.
-		cerr := c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), uint32(mode.Perm())) })
-		return errors.Join(cerr, err)
-	}}
-	l, err := lc.Listen(context.Background(), "unix", path)
-	if err != nil {
-		return nil, dialError(err)
-	}
-	ul := l.(*net.UnixListener)
-	ul.SetUnlinkOnClose(false)
-	file, err := os.Lstat(path)
-	if err == nil {
-		err = os.Chmod(path, mode.Perm()) // what the umask took away
-	}
-	if err != nil {
-		l.Close()
-		return nil, err
-	}
-	return &unixListener{UnixListener: ul, path: path, file: file}, nil
-}
-
-// removeStale removes what is at path if it is a socket that nobody listens
-// on, and ours.
-func removeStale(path string) error {
-	was, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case was.Mode().Type() != fs.ModeSocket:
-		return errors.New("the file is there, and is not a socket")
-	}
-	c, err := net.DialTimeout("unix", path, time.Second)
-	switch {
-	case err == nil:
-		c.Close()
-		return errors.New("already in use: another process answers there")
-	case !errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("already in use, it seems: %w", dialError(err))
-	}
-	if st, ok := was.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() {
-		return errors.New("a socket that nobody listens on is there, and belongs to another user: remove it")
-	}
-	if is, err := os.Lstat(path); err != nil || !os.SameFile(was, is) {
-		return errors.New("already in use: another process is starting there")
-	}
-	return os.Remove(path)
-}
-
-// A unixListener removes its file when it is closed. The net package would
-// remove whatever has the name by then, such as the socket of its successor.
-type unixListener struct {
-	*net.UnixListener
-	path   string
-	file   fs.FileInfo
-	remove sync.Once // the number of a removed file may be given to the successor's
-}
-
-// Close implements net.Listener.
-func (l *unixListener) Close() error {
-	l.remove.Do(func() {
-		if is, err := os.Lstat(l.path); err == nil && os.SameFile(l.file, is) {
-			os.Remove(l.path)
-		}
-	})
-	return l.UnixListener.Close()
 }

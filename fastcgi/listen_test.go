@@ -164,7 +164,7 @@ func TestListenDescriptor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	if _, err := Listen("fd:" + strconv.Itoa(int(null.Fd()))); err == nil || !strings.Contains(err.Error(), "is not a listening socket: start this program with sluice or spawn-fcgi") {
+	if _, err := Listen("fd:" + strconv.Itoa(int(null.Fd()))); err == nil || !strings.Contains(err.Error(), "not a listening socket: descriptor "+strconv.Itoa(int(null.Fd()))+": start this program with sluice or spawn-fcgi") {
 		t.Errorf("Listen on a descriptor that is no socket: %v", err)
 	}
 }

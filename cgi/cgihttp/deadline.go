@@ -19,18 +19,27 @@ func (w *writer) start(timeout time.Duration) {
 	}
 }
 
-// arm gives the client its whole time again. That is not worth a system timer
-// for every write: not while most of the last one is left.
+// arm gives the client its whole time again. Over HTTP/1 that is not worth a
+// timer for every write, not while most of the last one is left: what is over
+// counts only for a write that waits.
 func (w *writer) arm() {
 	if w.timeout == 0 {
 		return
 	}
 	now := time.Now()
-	if now.Sub(w.armed) < w.timeout/4 {
+	if w.http1 && now.Sub(w.armed) < w.timeout/4 {
 		return
 	}
 	w.armed = now
 	w.rc.SetWriteDeadline(now.Add(w.timeout))
+}
+
+// disarm follows what arm precedes. Over HTTP/2 a deadline breaks the stream
+// when it is over, whether something waits to be written or not.
+func (w *writer) disarm() {
+	if w.timeout != 0 && !w.http1 {
+		w.rc.SetWriteDeadline(time.Time{})
+	}
 }
 
 // copyPieces is io.Copy with the client's time for each piece and not for all
@@ -43,6 +52,7 @@ func (w *writer) copyPieces(src io.Reader) (n int64, err error) {
 		piece.R, left = limited.R, limited.N
 		defer func() { limited.N -= n }()
 	}
+	defer w.disarm()
 	for left != 0 {
 		w.arm()
 		piece.N = writePiece

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -86,26 +87,50 @@ func TestSlowClientsAreServed(t *testing.T) {
 			w.Flush()
 			time.Sleep(2 * shortWrite)
 			w.(io.ReaderFrom).ReadFrom(io.LimitReader(zeros{}, size/2))
+			time.Sleep(2 * shortWrite)
 			for range size / 2 / 1024 {
 				w.Write(make([]byte, 1024))
 			}
 		})}
-	s := httptest.NewServer(f)
-	defer s.Close()
-	nc := dialQuiet(t, s, "")
-	defer nc.Close()
-	for range 2 {
-		io.WriteString(nc, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-		got := 0
-		buf := make([]byte, 128<<10)
-		for got < size {
-			n, err := nc.Read(buf)
-			if got += n; err != nil {
-				t.Fatalf("after %d bytes: %v", got, err)
+	for name, setup := range map[string]func(*http.Protocols){
+		"h1":  func(p *http.Protocols) { p.SetHTTP1(true) },
+		"h2c": func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var protocols http.Protocols
+			setup(&protocols)
+			s := httptest.NewUnstartedServer(f)
+			s.Config.Protocols = &protocols
+			s.Start()
+			defer s.Close()
+			c := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{Protocols: &protocols}}
+			defer c.CloseIdleConnections()
+			for range 2 {
+				if got, err := readSlowly(&c, s.URL); got != size || err != nil {
+					t.Errorf("got %d bytes, %v, want %d", got, err, size)
+				}
+				time.Sleep(2 * shortWrite)
 			}
-			time.Sleep(shortWrite / 10)
+		})
+	}
+}
+
+func readSlowly(c *http.Client, url string) (got int, err error) {
+	res, err := c.Get(url)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	buf := make([]byte, 128<<10)
+	for {
+		n, err := res.Body.Read(buf)
+		got += n
+		if err == io.EOF {
+			return got, nil
+		} else if err != nil {
+			return got, err
 		}
-		time.Sleep(2 * shortWrite)
+		time.Sleep(shortWrite / 20)
 	}
 }
 

@@ -69,7 +69,9 @@ func (w *writer) WriteHeader(status int, h cgi.Header) error {
 	if w.http1 && w.body != nil && !w.body.eof.Load() {
 		to["Connection"] = []string{"close"}
 	}
-	w.arm()
+	if w.http1 {
+		w.arm() // for what net/http sends when the handler has returned
+	}
 	w.w.WriteHeader(status)
 	return nil
 }
@@ -141,6 +143,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	}
 	w.arm()
 	n, err := w.w.Write(p)
+	w.disarm()
 	w.written += int64(n)
 	return n, err
 }
@@ -167,6 +170,7 @@ func (w *writer) Flush() error {
 		return err
 	}
 	w.arm()
+	defer w.disarm()
 	return w.rc.Flush()
 }
 

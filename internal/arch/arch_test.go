@@ -16,6 +16,7 @@ const module = "github.com/sluice-gateway/sluice"
 // says what each is for.
 var layers = [][]string{
 	{"internal/address"},
+	{"internal/listen"},
 	{"cgi", "process", "pool", "config"},
 	{"cgi/cgihttp", "cgi/cgihost", "fastcgi", "scgi", "h1", "discover", "config/lighttpd", "config/monkey"},
 	{"fcgi", "fastcgi/fcgitest", "static"},

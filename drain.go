@@ -1,0 +1,58 @@
+package sluice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Serve serves until ctx is done, then drains: it takes no new requests,
+// finishes those under way within the configured time, and ends the processes
+// of the backends. It returns nil after a complete drain.
+func (s *Server) Serve(ctx context.Context) error {
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-s.life.Done():
+	case err = <-s.failed:
+	}
+	return errors.Join(err, s.end())
+}
+
+// Close ends at once: connections are cut, processes killed. Serve returns
+// then.
+func (s *Server) Close() { s.kill() }
+
+// end drains and closes everything. Close cuts it short, and so does the end of
+// the time to drain.
+func (s *Server) end() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.kill()
+	s.ended = true
+	snap := s.current.Load()
+	if d := orDefault(snap.cfg.Timeout.Drain, defaultDrainTimeout); d > 0 {
+		defer time.AfterFunc(d, s.kill).Stop()
+	}
+	// Shutdown drops the requests that come while it waits; so first nothing
+	// may be left that can bring one.
+	s.closeListeners()
+	s.http.SetKeepAlivesEnabled(false)
+	s.silent.drain(s.life.Done())
+	var errs []error
+	if err := s.http.Shutdown(s.life); err != nil {
+		errs = append(errs, fmt.Errorf("sluice: requests were still under way when the time to drain was over: %w", err))
+		s.http.Close()
+	}
+	errs = append(errs, snap.retire(s.life))
+	s.retired.Wait()
+	return errors.Join(errs...)
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}

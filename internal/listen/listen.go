@@ -1,0 +1,157 @@
+// Package listen makes the listening sockets of applications and of the
+// gateway.
+package listen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sluice-gateway/sluice/internal/address"
+)
+
+// ErrNotListening is the error of a descriptor that was handed over and is no
+// listening socket.
+var ErrNotListening = errors.New("not a listening socket")
+
+// On listens on an address: fd:0 or another descriptor that already listens,
+// unix:/path, unix:@abstract, or host:port. The file of a unix socket gets the
+// permissions mode, and never has more.
+//
+// A file that is in the way is removed only if it is a socket of ours that
+// nobody listens on any more: what a process that was killed leaves behind.
+// Closing the listener removes the file, unless it has been replaced. The
+// error does not repeat the address.
+func On(a address.Address, mode fs.FileMode) (net.Listener, error) {
+	switch {
+	case a.Network == "fd":
+		return onDescriptor(a.Address)
+	case a.Network == "unix" && a.Address[0] != '@':
+		return onUnix(a.Address, mode)
+	}
+	l, err := net.Listen(a.Network, a.Address)
+	return l, bare(err)
+}
+
+// bare strips what whoever prints the error says itself.
+func bare(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+// onDescriptor takes over a descriptor that listens. The descriptor itself stays
+// open: were number 0 closed, the next file to be opened would become the
+// standard input.
+func onDescriptor(number string) (net.Listener, error) {
+	fd, err := strconv.Atoi(number)
+	if err != nil {
+		return nil, err
+	}
+	if on, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN); err != nil || on == 0 {
+		return nil, fmt.Errorf("%w: descriptor %d", ErrNotListening, fd)
+	}
+	// A file made of fd itself would close it when it is collected.
+	dup, err := syscall.Dup(fd)
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	f := os.NewFile(uintptr(dup), "fd:"+number)
+	defer f.Close()
+	l, err := net.FileListener(f)
+	return l, bare(err)
+}
+
+// onUnix binds path, a second time if a stale socket was in the way.
+func onUnix(path string, mode fs.FileMode) (net.Listener, error) {
+	l, err := bindUnix(path, mode)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return l, err
+	}
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	return bindUnix(path, mode)
+}
+
+// bindUnix makes a socket whose file never has more permissions than mode.
+func bindUnix(path string, mode fs.FileMode) (net.Listener, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		// The file gets the permissions that the socket has when it is bound.
+		cerr := c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), uint32(mode.Perm())) })
+		return errors.Join(cerr, err)
+	}}
+	l, err := lc.Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, bare(err)
+	}
+	ul := l.(*net.UnixListener)
+	ul.SetUnlinkOnClose(false)
+	file, err := os.Lstat(path)
+	if err == nil {
+		err = os.Chmod(path, mode.Perm()) // what the umask took away
+	}
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return &unixListener{UnixListener: ul, path: path, file: file}, nil
+}
+
+// removeStale removes what is at path if it is a socket that nobody listens
+// on, and ours.
+func removeStale(path string) error {
+	was, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case was.Mode().Type() != fs.ModeSocket:
+		return errors.New("the file is there, and is not a socket")
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
+		c.Close()
+		return errors.New("already in use: another process answers there")
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("already in use, it seems: %w", bare(err))
+	}
+	if st, ok := was.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() {
+		return errors.New("a socket that nobody listens on is there, and belongs to another user: remove it")
+	}
+	if is, err := os.Lstat(path); err != nil || !os.SameFile(was, is) {
+		return errors.New("already in use: another process is starting there")
+	}
+	return os.Remove(path)
+}
+
+// A unixListener removes its file when it is closed. The net package would
+// remove whatever has the name by then, such as the socket of its successor.
+type unixListener struct {
+	*net.UnixListener
+	path   string
+	file   fs.FileInfo
+	remove sync.Once // the number of a removed file may be given to the successor's
+}
+
+// Close implements net.Listener.
+func (l *unixListener) Close() error {
+	l.remove.Do(func() {
+		if is, err := os.Lstat(l.path); err == nil && os.SameFile(l.file, is) {
+			os.Remove(l.path)
+		}
+	})
+	return l.UnixListener.Close()
+}
