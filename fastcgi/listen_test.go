@@ -47,7 +47,7 @@ func TestListenInTheWay(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { l.Close() })
-		}, "fastcgi: listen on unix:PATH: already in use: another process answers there"},
+		}, "fastcgi: listen on unix:PATH: address already in use: another process answers there"},
 		{"a file", func(t *testing.T, path string) {
 			if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 				t.Fatal(err)

@@ -124,15 +124,15 @@ func removeStale(path string) error {
 	switch {
 	case err == nil:
 		c.Close()
-		return errors.New("already in use: another process answers there")
+		return fmt.Errorf("%w: another process answers there", syscall.EADDRINUSE)
 	case !errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("already in use, it seems: %w", bare(err))
+		return fmt.Errorf("%w, it seems: %w", syscall.EADDRINUSE, bare(err))
 	}
 	if st, ok := was.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() {
 		return errors.New("a socket that nobody listens on is there, and belongs to another user: remove it")
 	}
 	if is, err := os.Lstat(path); err != nil || !os.SameFile(was, is) {
-		return errors.New("already in use: another process is starting there")
+		return fmt.Errorf("%w: another process is starting there", syscall.EADDRINUSE)
 	}
 	return os.Remove(path)
 }
