@@ -2,7 +2,6 @@ package sluice
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -43,7 +42,7 @@ func (s *Server) build(cfg *config.Config, old *snapshot) (_ *snapshot, err erro
 	if snap.gateway, err = newGateway(snap, s.spool, s.o.Log); err != nil {
 		return nil, err
 	}
-	if snap.access, snap.accessFile, err = openAccessLog(cfg, s.o.Stdout); err != nil {
+	if snap.access, snap.accessFile, err = s.openAccessLog(cfg); err != nil {
 		return nil, err
 	}
 	snap.handler = handler.AccessLog(snap.gateway, snap.access)
@@ -110,28 +109,6 @@ func params(p map[string]string) []cgi.Field {
 		list = append(list, cgi.Field{Name: name, Value: p[name]})
 	}
 	return list
-}
-
-// openAccessLog opens the access log; nil if there is none. The closer is nil
-// unless a file was opened.
-func openAccessLog(cfg *config.Config, stdout io.Writer) (*slog.Logger, io.Closer, error) {
-	to := stdout
-	var closer io.Closer
-	switch cfg.AccessLog {
-	case "off":
-		return nil, nil, nil
-	case "", "-":
-	default:
-		f, err := os.OpenFile(cfg.AccessLog, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
-		if err != nil {
-			return nil, nil, fmt.Errorf("sluice: open access log: %w", err)
-		}
-		to, closer = f, f
-	}
-	if cfg.AccessFormat == "json" {
-		return slog.New(slog.NewJSONHandler(to, nil)), closer, nil
-	}
-	return slog.New(handler.NewCombined(to)), closer, nil
 }
 
 // Folder returns the configuration of a folder without one: its files, and

@@ -29,6 +29,7 @@ type Server struct {
 	o       Options
 	http    *http.Server
 	front   *cgihttp.FrontEnd
+	stdout  *accessWriter
 	silent  silent
 	spool   *gateway.Spool // for all snapshots: its quota is one
 	current atomic.Pointer[snapshot]
@@ -65,7 +66,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		failed:    make(chan error, 1),
 		inForce:   cfg.Timeout,
 	}
-	s.o.Stdout = &lockedWriter{w: o.Stdout} // the logs of two snapshots share it for a while
+	s.stdout = &accessWriter{w: o.Stdout, log: o.Log}
 	s.life, s.kill = context.WithCancel(context.Background())
 	opened, err := s.open(listenersOf(cfg))
 	if err != nil {

@@ -2,12 +2,14 @@ package sluice
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -212,6 +214,56 @@ func TestWorkerIsKilled(t *testing.T) {
 		if !strings.Contains(g.log.String(), want) {
 			t.Errorf("%q is not in the log:\n%s", want, g.log)
 		}
+	}
+}
+
+// A request in the queue of a process that died was never read: another
+// process answers it, whatever its method, and long before there is a
+// successor.
+func TestQueueOfADeadProcess(t *testing.T) {
+	cfg := oneApp(t, 2)
+	cfg.Backends[0].MaxLoad = 2
+	cfg.Backends[0].KeepIdle = -1 // what is on an accepted connection may have been read
+	g := start(t, cfg)
+	stuck := g.pid()
+	for g.pid() == stuck { // both are there
+	}
+	if err := syscall.Kill(stuck, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	const n = 4
+	answers := make(chan string, n)
+	for range n {
+		go func() {
+			_, content, err := g.try("POST", "/", "x")
+			answers <- fmt.Sprint(content, err)
+		}()
+	}
+	for range n / 2 { // by the other one; then only those in the queue are left
+		<-answers
+	}
+	if err := syscall.Kill(stuck, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for range n / 2 {
+		if got := <-answers; strings.HasPrefix(got, fmt.Sprint(stuck)) || !regexp.MustCompile(`^\d+<nil>$|^\d+ <nil>$`).MatchString(got) {
+			t.Errorf("answer %q, want that of another process\n%s", got, g.log)
+		}
+	}
+}
+
+// A command that does not stay costs a request the time it may wait, and the
+// log says what is wrong.
+func TestCommandThatEnds(t *testing.T) {
+	cfg := oneApp(t, 1)
+	cfg.Backends[0].Command = []string{"/bin/false"}
+	cfg.Backends[0].Queue.Timeout = 300 * time.Millisecond
+	g := start(t, cfg)
+	if status, _, err := g.try("POST", "/", "x"); status != 503 || err != nil {
+		t.Errorf("%d, %v, want 503", status, err)
+	}
+	if len(g.log.With("process died", "exit status 1")) == 0 {
+		t.Errorf("the log does not say why:\n%s", g.log)
 	}
 }
 

@@ -31,8 +31,8 @@ func (a *answer) feed(p Piece) error {
 	if p.ID == 0 {
 		return a.management(p)
 	}
-	if p.ID != requestID {
-		return fmt.Errorf("%w: %v for request %d, want %d", ErrMalformed, p.Type, p.ID, requestID)
+	if p.ID != RequestID {
+		return fmt.Errorf("%w: %v for request %d, want %d", ErrMalformed, p.Type, p.ID, RequestID)
 	}
 	a.started = true
 	switch p.Type {

@@ -200,10 +200,16 @@ func TestTimeouts(t *testing.T) {
 		if params["REQUEST_URI"] == "/half" {
 			c.Write(AppendStream(nil, TypeStdout, 1, []byte("A: b\n\nhalf")))
 		}
+		for params["REQUEST_URI"] == "/chatty" { // STDERR is no answer
+			if _, err := c.Write(AppendStream(nil, TypeStderr, 1, []byte("busy\n"))); err != nil {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
 		<-hold
 	})
 	c := newClient(t, &Client{FirstByteTimeout: 30 * time.Millisecond, ReadTimeout: 30 * time.Millisecond})
-	for target, want := range map[string]string{"/none": "no answer for 30ms", "/half": "no further byte of the answer for 30ms"} {
+	for target, want := range map[string]string{"/none": "no answer for 30ms", "/chatty": "no answer for 30ms", "/half": "no further byte of the answer for 30ms"} {
 		_, _, err := fetch(t.Context(), c, a.addr, get(target))
 		var e *Error
 		if !errors.As(err, &e) || !e.Timeout() || e.SafeToRetry() || !strings.Contains(err.Error(), want) {

@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// requestID is the id of every request: one request at a time has the
-// connection, and many applications know no other id.
-const requestID = 1
+// RequestID is the id of every request of a [Client]: one request at a time has
+// the connection, and many applications know no other id.
+const RequestID = 1
 
 // A conn is a connection to an application. Its goroutine reads for as long
 // as the connection is open, so that a close by the application is seen at

@@ -44,6 +44,13 @@ func (e *Error) SafeToRetry() bool {
 // closed that just before, and be well.
 func (e *Error) Stale() bool { return e.stale }
 
+// Refused reports whether the application said that it takes no request now
+// (OVERLOADED, CANT_MPX_CONN).
+func (e *Error) Refused() bool {
+	refused, ok := errors.AsType[*RefusedError](e.Err)
+	return ok && refused.Status != UnknownRole
+}
+
 // Timeout reports whether the application was too slow.
 func (e *Error) Timeout() bool {
 	var t net.Error

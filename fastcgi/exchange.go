@@ -23,6 +23,7 @@ type exchange struct {
 	started time.Time   // set on a new connection
 	stall   *time.Timer // the same
 	log     *stderrLog
+	asked   time.Time // since when an answer is waited for; the caller's
 
 	sent     atomic.Int64 // bytes of the request that the kernel took
 	bodyRead atomic.Bool  // the request body has been read to its end
@@ -110,14 +111,7 @@ func (x *exchange) awaitHead() (cgi.Head, error) {
 // not for longer than the application may take. While the request is still
 // being sent it may take its time.
 func (x *exchange) block() error {
-	client := x.c.host.client
-	x.mu.Lock()
-	begun := x.a.started
-	x.mu.Unlock()
-	limit, what := orDefault(client.FirstByteTimeout, DefaultFirstByteTimeout), "no answer for"
-	if begun {
-		limit, what = orDefault(client.ReadTimeout, DefaultReadTimeout), "no further byte of the answer for"
-	}
+	limit := x.patience()
 	var expired <-chan time.Time
 	if limit > 0 {
 		if x.timer == nil {
@@ -137,10 +131,43 @@ func (x *exchange) block() error {
 		sending := x.sending
 		x.mu.Unlock()
 		if sending {
+			x.asked = time.Time{}
 			return nil
 		}
-		return x.failed("receive", errTimeout{fmt.Sprintf("%s %v", what, limit)})
+		return x.failed("receive", x.tooSlow())
 	}
+}
+
+// patience returns how long to wait for what comes next. For the first byte of
+// the answer it is what is left: STDERR and management records are no answer.
+func (x *exchange) patience() time.Duration {
+	client := x.c.host.client
+	if x.answering() {
+		return orDefault(client.ReadTimeout, DefaultReadTimeout)
+	}
+	limit := orDefault(client.FirstByteTimeout, DefaultFirstByteTimeout)
+	switch {
+	case x.asked.IsZero():
+		x.asked = time.Now()
+	case limit > 0:
+		limit = max(limit-time.Since(x.asked), 1)
+	}
+	return limit
+}
+
+func (x *exchange) answering() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.a.haveHead || x.a.parser.Started()
+}
+
+// tooSlow is the error of an application that has used patience up.
+func (x *exchange) tooSlow() error {
+	client := x.c.host.client
+	if x.answering() {
+		return errTimeout{fmt.Sprintf("no further byte of the answer for %v", orDefault(client.ReadTimeout, DefaultReadTimeout))}
+	}
+	return errTimeout{fmt.Sprintf("no answer for %v", orDefault(client.FirstByteTimeout, DefaultFirstByteTimeout))}
 }
 
 // failed makes the error of the exchange.

@@ -40,13 +40,13 @@ func (c *Client) encode(r *cgi.Request) (*buffer, error) {
 	}
 	f := buffers.Get().(*buffer)
 	var err error
-	f.b = AppendBegin(f.b, requestID, Begin{Role: uint16(r.Role) + RoleResponder, KeepConn: c.maxIdle() > 0})
-	if f.b, err = f.params.encode(f.b, requestID, r.Params(), max, f.add); err != nil {
+	f.b = AppendBegin(f.b, RequestID, Begin{Role: uint16(r.Role) + RoleResponder, KeepConn: c.maxIdle() > 0})
+	if f.b, err = f.params.encode(f.b, RequestID, r.Params(), max, f.add); err != nil {
 		f.free()
 		return nil, err
 	}
 	if r.Body == nil {
-		f.b = AppendEnd(f.b, TypeStdin, requestID)
+		f.b = AppendEnd(f.b, TypeStdin, RequestID)
 	}
 	return f, nil
 }
@@ -96,7 +96,7 @@ func (x *exchange) sendBody() {
 		n, err := x.r.Body.Read(content)
 		out := f.b[:headerLen]
 		if n > 0 {
-			AppendHeader(out[:0], TypeStdin, requestID, uint16(n), 0)
+			AppendHeader(out[:0], TypeStdin, RequestID, uint16(n), 0)
 			out = out[:headerLen+n]
 		} else {
 			out = out[:0]
@@ -109,7 +109,7 @@ func (x *exchange) sendBody() {
 			last = true
 		}
 		if last {
-			out = AppendEnd(out, TypeStdin, requestID)
+			out = AppendEnd(out, TypeStdin, RequestID)
 			x.bodyRead.Store(true)
 		} else if err != nil {
 			x.senderDone(&bodyError{err})

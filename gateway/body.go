@@ -31,7 +31,8 @@ var (
 )
 
 // openBody checks the body of the request against the limit, and makes it fit
-// for CGI: one of unknown length is received first.
+// for CGI: one of unknown length is received first. So is a small one, so that
+// a client which sends it slowly holds no worker, and it can be sent again.
 func (t *turn) openBody(rt *Route) *refusal {
 	src := t.r.Body
 	if src == nil {
@@ -45,11 +46,11 @@ func (t *turn) openBody(rt *Route) *refusal {
 	switch {
 	case t.r.ContentLength > limit:
 		return bodyRefusal(fmt.Errorf("%w: %d bytes, want at most %d", errBodyTooLarge, t.r.ContentLength, limit))
-	case t.r.ContentLength >= 0:
+	case t.r.ContentLength > smallBody:
 		t.body = live
 		return nil
 	}
-	spooled, err := t.h.spool().take(live, limit)
+	spooled, err := t.h.spool().take(live, limit, t.r.ContentLength)
 	if err != nil {
 		return bodyRefusal(err)
 	}

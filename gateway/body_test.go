@@ -123,7 +123,8 @@ func TestSpoolFolderIsMissing(t *testing.T) {
 // A client that sends no more of its body does not hold a worker.
 func TestBodyStalls(t *testing.T) {
 	for name, head := range map[string]string{
-		"length known":   "Content-Length: 10\r\n\r\nhalf",
+		"length known":   "Content-Length: 100000\r\n\r\nhalf",
+		"small":          "Content-Length: 10\r\n\r\nhalf",
 		"length unknown": "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,7 +160,8 @@ func raw(t *testing.T, g *rig, request string, end bool) string {
 
 func TestBodyIsCut(t *testing.T) {
 	for name, head := range map[string]string{
-		"length known":   "Content-Length: 10\r\n\r\nhalf",
+		"length known":   "Content-Length: 100000\r\n\r\nhalf",
+		"small":          "Content-Length: 10\r\n\r\nhalf",
 		"length unknown": "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
 		"bad chunk":      "Transfer-Encoding: chunked\r\n\r\nzz\r\nhalf\r\n",
 	} {
@@ -198,7 +200,7 @@ func TestSpooledBodyReads(t *testing.T) {
 	for _, memory := range []int64{1, 5000, 10_000, 20_000} {
 		s := &Spool{Memory: memory}
 		live := &liveBody{src: cgi.BytesBody(content), timeout: time.Minute}
-		b, err := s.take(live, 1<<20)
+		b, err := s.take(live, 1<<20, -1)
 		if err != nil {
 			t.Fatal(err)
 		}

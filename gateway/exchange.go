@@ -64,7 +64,10 @@ func (t *turn) noWorker(b *Backend, err error, last *refusal) *refusal {
 // failure puts a failed attempt into an answer.
 func failure(b *Backend, w *pool.Worker, err error) *refusal {
 	status := http.StatusBadGateway
-	if isTimeout(err) {
+	switch {
+	case isRefused(err):
+		status = http.StatusServiceUnavailable
+	case isTimeout(err):
 		status = http.StatusGatewayTimeout
 	}
 	no := refuse(status, err, hint(err, w.String()))
@@ -117,6 +120,15 @@ func isStale(err error) bool {
 		Stale() bool
 	}](err)
 	return ok && e.Stale()
+}
+
+// isRefused reports whether the worker said that it takes no request now.
+func isRefused(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		Refused() bool
+	}](err)
+	return ok && e.Refused()
 }
 
 func isTimeout(err error) bool {

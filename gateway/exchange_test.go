@@ -32,7 +32,7 @@ func TestBadWorkers(t *testing.T) {
 		{"wrong request id", []byte("\x01\x06\x00\x07\x00\x04\x00\x00abcd\x01\x03\x00\x07\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), 502, "7"},
 		{"wrong version", []byte("\x02\x06\x00\x01\x00\x00\x00\x00"), 502, "version 2"},
 		{"speaks HTTP", []byte("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), 502, "version"},
-		{"refuses: overloaded", fastcgi.AppendEndRequest(nil, 1, fastcgi.End{Status: fastcgi.Overloaded}), 502, "OVERLOADED"},
+		{"refuses: overloaded", fastcgi.AppendEndRequest(nil, 1, fastcgi.End{Status: fastcgi.Overloaded}), 503, "OVERLOADED"},
 		{"head without an end", stdout("Content-Type: text/plain\r\n"), 502, "head"},
 		{"head of nonsense", stdout("\x00\x01nonsense\r\n\r\n"), 502, "malformed"},
 		{"two lengths", stdout("Content-Length: 1\r\nContent-Length: 2\r\n\r\n"), 502, "malformed"},

@@ -17,8 +17,8 @@ import (
 //
 // It sends a request once. An error says by a method SafeToRetry() bool whether
 // it may be sent again, by Stale() bool whether it was lost on a connection
-// that the worker may have closed before, and by Timeout() bool whether the
-// application was too slow. The body
+// that the worker may have closed before, by Refused() bool whether the
+// application takes none now, and by Timeout() bool whether it was too slow. The body
 // of the response should implement io.WriterTo, and flush a writer that has a
 // method Flush() error before it waits for more.
 type Transport interface {

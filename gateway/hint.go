@@ -16,6 +16,8 @@ func hint(err error, worker string) string {
 		return "nothing listens there: is the application running? `sluice ping " + worker + "` asks it"
 	case errors.Is(err, fs.ErrPermission):
 		return "the socket's owner or mode does not let us in (php-fpm: listen.owner, listen.group, listen.mode)"
+	case isRefused(err):
+		return "the application takes no more requests, or its processes have died and the next start is not due: its lines above say which"
 	case isTimeout(err):
 		return "look what the application waits for; timeout.dial, first_byte, read and write of the backend are how long we wait"
 	case errors.Is(err, cgi.ErrMalformed), errors.Is(err, cgi.ErrTooLarge):

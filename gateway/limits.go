@@ -25,6 +25,10 @@ const (
 	// request that ends its worker then ends two and not all of them.
 	maxAttempts = 2
 
+	// smallBody is the size, in bytes, up to which a request body is received
+	// before a worker is asked for.
+	smallBody = DefaultSpoolMemory
+
 	// maxRedirects bounds local redirects (RFC 3875 §6.2.2), which an
 	// application can make lead in a circle.
 	maxRedirects = 5

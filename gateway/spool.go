@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"slices"
 	"sync/atomic"
 
 	"github.com/sluice-gateway/sluice/cgi"
@@ -38,11 +40,11 @@ func (h *Handler) spool() *Spool {
 // ownSpool is that of Handlers without one.
 var ownSpool Spool
 
-// take receives a body of at most limit bytes.
-func (s *Spool) take(src *liveBody, limit int64) (*spooledBody, error) {
+// take receives a body of at most limit bytes; expected is its size, or -1.
+func (s *Spool) take(src *liveBody, limit, expected int64) (*spooledBody, error) {
 	defer src.close()
 	b := &spooledBody{spool: s}
-	if err := b.fill(src, limit); err != nil {
+	if err := b.fill(src, limit, expected); err != nil {
 		b.close()
 		return nil, err
 	}
@@ -61,29 +63,37 @@ type spooledBody struct {
 
 var _ cgi.Rewinder = (*spooledBody)(nil)
 
-// firstPiece is how much is read at first; most bodies without a length are
-// small.
+// firstPiece is how much is read at first of a body whose size is not known;
+// most of those are small.
 const firstPiece = 4 << 10
 
+// filePiece is how much is read at once on the way to a file.
+const filePiece = 64 << 10
+
 // fill reads src to its end.
-func (b *spooledBody) fill(src io.Reader, limit int64) error {
-	memory := orDefault(b.spool.Memory, DefaultSpoolMemory)
-	piece := make([]byte, min(firstPiece, memory))
-	for {
+func (b *spooledBody) fill(src io.Reader, limit, expected int64) error {
+	memory := int(min(orDefault(b.spool.Memory, DefaultSpoolMemory), math.MaxInt))
+	first := int64(firstPiece)
+	if expected >= 0 {
+		first = expected
+	}
+	b.memory = make([]byte, 0, min(first, int64(memory)))
+	var piece []byte
+	for b.size != expected {
+		inMemory := b.file == nil && len(b.memory) < memory
+		if inMemory {
+			piece = b.room(memory)
+		} else if b.file == nil {
+			piece = make([]byte, filePiece)
+		}
 		n, err := src.Read(piece)
-		b.size += int64(n)
-		switch {
-		case b.size > limit:
+		if b.size += int64(n); b.size > limit {
 			return fmt.Errorf("%w: want at most %d bytes", errBodyTooLarge, limit)
-		case b.file == nil && b.size <= memory:
-			b.memory = append(b.memory, piece[:n]...)
-		default:
-			if err := b.write(piece[:n]); err != nil {
-				return err
-			}
-			if len(piece) < filePiece {
-				piece = make([]byte, filePiece)
-			}
+		}
+		if inMemory {
+			b.memory = b.memory[:len(b.memory)+n]
+		} else if err := b.write(piece[:n]); err != nil {
+			return err
 		}
 		if err == io.EOF {
 			return nil
@@ -91,13 +101,23 @@ func (b *spooledBody) fill(src io.Reader, limit int64) error {
 			return err
 		}
 	}
+	return nil
 }
 
-// filePiece is how much is read at once on the way to a file.
-const filePiece = 64 << 10
+// room returns where the next bytes go in memory, of which there is some left.
+func (b *spooledBody) room(memory int) []byte {
+	have := len(b.memory)
+	if have == cap(b.memory) {
+		b.memory = slices.Grow(b.memory, min(max(have, firstPiece), memory-have))
+	}
+	return b.memory[have:min(cap(b.memory), memory)]
+}
 
 // write puts a piece into the file.
 func (b *spooledBody) write(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
 	quota := orDefault(b.spool.Quota, DefaultSpoolQuota)
 	b.onDisk += int64(len(p))
 	if b.spool.used.Add(int64(len(p))) > quota {

@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A choice is what the workers look like to one request.
 type choice struct {
@@ -22,6 +25,7 @@ type choice struct {
 // is dst.
 func choose(dst, ws []*Worker, tried *Tried, now time.Time) choice {
 	c := choice{ready: dst[:0], tried: len(ws) > 0}
+	doubtful := 0
 	skip := tried != nil && tried.n > 0
 	for _, w := range ws {
 		if skip && tried.has(w) {
@@ -34,9 +38,15 @@ func choose(dst, ws []*Worker, tried *Tried, now time.Time) choice {
 		case w.full():
 		case !cooling:
 			c.ready = append(c.ready, w)
+			if w.doubt {
+				doubtful++
+			}
 		case c.last == nil || w.health.until.Before(c.last.health.until):
 			c.last = w
 		}
+	}
+	if doubtful > 0 && doubtful < len(c.ready) {
+		c.ready = slices.DeleteFunc(c.ready, func(w *Worker) bool { return w.doubt })
 	}
 	return c
 }

@@ -24,6 +24,8 @@ func (l Lease) Waited() time.Duration { return l.waited }
 // Release gives the lease back when the exchange has ended. err is what the
 // worker did wrong: it cools down. Nil tells that it did well. A
 // context.Canceled says nothing about the worker: nobody waited for the answer.
+// A worker that takes one request at a time may then still be busy with it, and
+// is chosen after all others that have room, until it does well again.
 func (l Lease) Release(err error) {
 	said := verdict(err)
 	w := l.w
@@ -43,6 +45,7 @@ func (l Lease) Release(err error) {
 	case said == good && current && w.health.failures > 0:
 		w.health = health{}
 	}
+	w.doubt = w.max.Load() == 1 && (said == none || w.doubt && said != good)
 	if w.gone && w.load.Load() == 0 {
 		p.forget(w)
 	}

@@ -106,7 +106,7 @@ func (p *Pool) replace(list []Endpoint) (added, gone []string) {
 		named[w] = true
 		w.max.Store(int64(orDefault(e.MaxLoad, p.config.MaxLoad, noLimit)))
 		if w.gone {
-			w.gone, w.born, w.health = false, p.turn, health{}
+			w.gone, w.born, w.health, w.doubt = false, p.turn, health{}, false
 			added = append(added, w.name)
 		}
 		p.workers = append(p.workers, w)

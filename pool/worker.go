@@ -32,6 +32,7 @@ type Worker struct {
 	born   uint64 // the pool's turn when the address appeared
 	used   uint64 // the turn in which it was chosen last
 	gone   bool   // not in the list any more
+	doubt  bool   // it may still be busy with a request that was given up
 	health health
 	served uint64 // requests that have ended here
 	failed uint64 // those of them that the worker failed

@@ -64,7 +64,7 @@ func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (*child, *startE
 		Dir:   s.Dir,
 		Env:   s.env(),
 		Files: []*os.File{stdin, w, w},
-		Sys:   attributes(s.credential()),
+		Sys:   attributes(s),
 	}
 	var p *os.Process
 	t.do(func() {

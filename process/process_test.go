@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,6 +135,47 @@ func TestQueueSurvives(t *testing.T) {
 	if got := log.With("level=WARN", `msg="process died"`, `exit="killed by SIGKILL (killed)"`, "again_in=300ms"); len(got) != 1 {
 		t.Errorf("deaths logged: %q, want 1", got)
 	}
+}
+
+// With a Refusal nobody waits for the whole of a pause, neither who was in the
+// queue when the process died nor who comes later; and the next process finds
+// its socket as the first did.
+func TestRefusal(t *testing.T) {
+	spec := self("serve")
+	spec.Backoff.Min = 700 * time.Millisecond
+	spec.Refusal = []byte("not now")
+	g, _ := startGroup(t, spec, 1)
+	first := untilState(t, g, Ready)
+	address := g.slots[0].sock.path
+	syscall.Kill(first.PID, syscall.SIGSTOP)
+	queued, err := net.Dial("unix", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer queued.Close()
+	io.WriteString(queued, "a request")
+	syscall.Kill(first.PID, syscall.SIGKILL)
+	untilState(t, g, Down)
+	for _, nc := range []net.Conn{queued, dial(t, address)} {
+		nc.SetDeadline(time.Now().Add(10 * time.Second))
+		if got, _ := io.ReadAll(nc); string(got) != "not now" {
+			t.Errorf("got %q, want the refusal", got)
+		}
+	}
+	second := untilState(t, g, Ready)
+	if got := whoAnswers(t, address); got != strconv.Itoa(second.PID) {
+		t.Errorf("process %s answers, want %d", got, second.PID)
+	}
+}
+
+func dial(t *testing.T, path string) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	return nc
 }
 
 // A program that crashes at once is tried again, slower and slower, and what

@@ -27,6 +27,7 @@ type slot struct {
 
 	view
 	child   *child
+	doorman *doorman  // while there is a pause
 	readyAt time.Time // zero if it was not
 	pause   time.Duration
 	useless string // why the process was killed, if it was
@@ -48,6 +49,7 @@ type view struct {
 func (s *slot) run() {
 	s.timer = time.NewTimer(0)
 	defer s.timer.Stop()
+	defer func() { s.doorman.dismiss() }()
 	for s.State != Stopped {
 		ev, exit := s.wait()
 		s.step(ev, exit)
@@ -137,8 +139,10 @@ func (s *slot) act(a action, ev event) {
 		s.leaveLoop()
 	case pause:
 		s.logDeath()
+		s.turnAway()
 	case giveUp:
 		s.enterLoop()
+		s.turnAway()
 	case ask:
 		s.child.signal(s.spec.stopSignal())
 	case kill:
@@ -148,8 +152,21 @@ func (s *slot) act(a action, ev event) {
 	}
 }
 
+// turnAway lets nobody wait at the socket for the whole of a pause.
+func (s *slot) turnAway() {
+	if s.sock == nil || s.spec.Refusal == nil || s.pause == 0 {
+		return
+	}
+	var err error
+	if s.doorman, err = hire(s.sock, s.spec.Refusal); err != nil {
+		s.log.Warn("connections wait for the next process", slog.Any("err", err))
+	}
+}
+
 // start starts a process. One that cannot be started is one that has died.
 func (s *slot) start() {
+	s.doorman.dismiss()
+	s.doorman = nil
 	c, err := s.launch()
 	if err != nil {
 		exited := make(chan Exit, 1)

@@ -3,13 +3,14 @@ package process
 import (
 	"context"
 	"fmt"
-	"github.com/sluice-gateway/sluice/internal/testlog"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sluice-gateway/sluice/internal/testlog"
 )
 
 // A fake is a process that does what a test says.

@@ -50,6 +50,12 @@ type Spec struct {
 
 	Backoff Backoff
 
+	// Refusal is what a connection gets, before it is closed, that was made
+	// OnDescriptor0 while no process is there and none will be until a pause
+	// is over: the protocol's word for "not now". It was never read, so it is
+	// safe to ask somebody else. Nil leaves it waiting.
+	Refusal []byte
+
 	// Log takes the life of the processes and, line by line, what they write
 	// to stdout and stderr. Nil discards it.
 	Log *slog.Logger

@@ -14,8 +14,14 @@ import (
 // attributes returns how a process is started: in a process group of its own,
 // so that all of it can be ended at once and a terminal's Ctrl-C does not
 // reach it, and so that it does not outlive us, even if we get SIGKILL.
-func attributes(c *Credential) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: credential(c)}
+func attributes(s *Spec) *syscall.SysProcAttr {
+	last := syscall.SIGKILL
+	if s.Listen == BySelf {
+		// It has children of its own, as php-fpm does, which nobody else
+		// would end.
+		last = syscall.SIGTERM
+	}
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: last, Credential: credential(s.credential())}
 }
 
 // keepOurs marks every descriptor that we have above 2 as not to be inherited.

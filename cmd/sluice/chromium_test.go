@@ -56,12 +56,21 @@ type program struct {
 // fails shows its log.
 func startProgram(ctx context.Context, t *testing.T, args ...string) *program {
 	t.Helper()
+	return startWriting(ctx, t, nil, args...)
+}
+
+// startWriting is startProgram with a standard output.
+func startWriting(ctx context.Context, t *testing.T, stdout *os.File, args ...string) *program {
+	t.Helper()
 	p := &program{
 		cmd:  exec.CommandContext(ctx, "sluice", args...),
 		log:  &programLog{listening: make(chan string, 1)},
 		done: make(chan struct{}),
 	}
 	p.cmd.Stderr = p.log
+	if stdout != nil {
+		p.cmd.Stdout = stdout
+	}
 	// SIGKILL would leave its own processes alone.
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = programEnd

@@ -181,6 +181,9 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	// A reader of our output that goes away must not end us: caught and not
+	// ignored, because processes that we start would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	s, err := sluice.New(cfg, o)
 	if err != nil {
