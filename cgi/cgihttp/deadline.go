@@ -5,17 +5,21 @@ import (
 	"time"
 )
 
-// start forgets the deadline that the last request of the connection left.
-func (w *writer) start(timeout time.Duration) {
-	if timeout < 0 {
-		return
+// setTimeout sets the time in which the client must take a piece.
+func (w *writer) setTimeout(d time.Duration) {
+	switch {
+	case d == 0:
+		w.timeout = DefaultWriteTimeout
+	case d > 0:
+		w.timeout = d
 	}
-	if timeout == 0 {
-		timeout = DefaultWriteTimeout
-	}
-	w.timeout = timeout
-	if w.http1 {
-		w.rc.SetWriteDeadline(time.Time{}) // not supported only by fakes
+}
+
+// armFor is arm for n bytes of body. What is short stays in net/http's buffer
+// until the handler has returned and holds nothing any more.
+func (w *writer) armFor(n int) {
+	if w.written+int64(n) > httpBuffer {
+		w.arm()
 	}
 }
 
@@ -35,9 +39,10 @@ func (w *writer) arm() {
 }
 
 // disarm follows what arm precedes. Over HTTP/2 a deadline breaks the stream
-// when it is over, whether something waits to be written or not.
-func (w *writer) disarm() {
-	if w.timeout != 0 && !w.http1 {
+// when it is over, whether something waits to be written or not; over HTTP/1 it
+// is enough that the next request of the connection does not inherit it.
+func (w *writer) disarm(ended bool) {
+	if !w.armed.IsZero() && w.timeout != 0 && (ended || !w.http1) {
 		w.rc.SetWriteDeadline(time.Time{})
 	}
 }
@@ -52,7 +57,7 @@ func (w *writer) copyPieces(src io.Reader) (n int64, err error) {
 		piece.R, left = limited.R, limited.N
 		defer func() { limited.N -= n }()
 	}
-	defer w.disarm()
+	defer w.disarm(false)
 	for left != 0 {
 		w.arm()
 		piece.N = writePiece

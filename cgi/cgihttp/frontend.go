@@ -75,7 +75,7 @@ func (f *FrontEnd) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 	x.w.http1 = hr.ProtoMajor == 1
 	x.w.interim = hr.ProtoAtLeast(1, 1)
 	x.w.head = hr.Method == http.MethodHead
-	x.w.start(f.WriteTimeout)
+	x.w.setTimeout(f.WriteTimeout)
 	status := f.fill(&x.req, hr)
 	if hr.Body != nil && hr.Body != http.NoBody {
 		x.open(hr)

@@ -20,6 +20,9 @@ const (
 )
 
 const (
+	// httpBuffer is what net/http gathers of a response before it sends.
+	httpBuffer = 2 << 10
+
 	// writePiece is how much of a file is sent in one WriteTimeout, in bytes: a
 	// client with 5 kB/s gets it.
 	writePiece = 256 << 10

@@ -69,9 +69,6 @@ func (w *writer) WriteHeader(status int, h cgi.Header) error {
 	if w.http1 && w.body != nil && !w.body.eof.Load() {
 		to["Connection"] = []string{"close"}
 	}
-	if w.http1 {
-		w.arm() // for what net/http sends when the handler has returned
-	}
 	w.w.WriteHeader(status)
 	return nil
 }
@@ -141,9 +138,9 @@ func (w *writer) Write(p []byte) (int, error) {
 	if w.bare {
 		return len(p), nil
 	}
-	w.arm()
+	w.armFor(len(p))
 	n, err := w.w.Write(p)
-	w.disarm()
+	w.disarm(false)
 	w.written += int64(n)
 	return n, err
 }
@@ -170,7 +167,7 @@ func (w *writer) Flush() error {
 		return err
 	}
 	w.arm()
-	defer w.disarm()
+	defer w.disarm(false)
 	return w.rc.Flush()
 }
 
@@ -188,6 +185,7 @@ func (w *writer) Abort() { w.aborted = true }
 // response is complete; net/http would keep quiet over HTTP/2 about one that
 // is shorter than its Content-Length.
 func (w *writer) finish() (complete bool) {
+	w.disarm(true)
 	if w.ready() != nil {
 		return false
 	}
