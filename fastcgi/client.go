@@ -80,7 +80,7 @@ func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.
 		// The other kept connections are as old as this one.
 		h.forget()
 		failed.stale = true
-		if failed.Sent > 0 || fresh || !x.replayable() {
+		if failed.Sent > 0 || fresh {
 			return nil, err
 		}
 	}

@@ -23,6 +23,7 @@ type conn struct {
 	x       *exchange     // the request under way; nil when idle
 	err     error         // why the connection is closed
 	answers int           // complete answers; changes only between two requests
+	unread  bool          // the last request body may still be in the socket; as answers
 	unused  bool          // under host.mu: idle since the last sweep
 	closing chan struct{} // closed when the connection is
 	done    chan struct{} // closed when the reader has ended

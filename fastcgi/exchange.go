@@ -201,12 +201,6 @@ func broken(err error) bool {
 	return false
 }
 
-// replayable reports whether the request can be sent again from its start.
-func (x *exchange) replayable() bool {
-	_, again := x.r.Body.(cgi.Rewinder)
-	return x.r.Body == nil || again || x.sender == nil
-}
-
 // feed takes the bytes of one read; the connection's reader calls it. done
 // tells that the answer has ended. An error means that the connection is lost.
 func (x *exchange) feed(d *Decoder, b []byte) (done bool, err error) {
@@ -273,6 +267,7 @@ func (x *exchange) settle() {
 	}
 	x.settled = true
 	x.log.end()
+	x.c.unread = x.r.Body != nil // the answer may have come before it was read
 	reusable := !x.dirty && x.sendErr == nil && (x.err == nil || isRefused(x.err))
 	if x.timed {
 		x.c.nc.SetDeadline(time.Time{})

@@ -1,6 +1,7 @@
 package fastcgi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -59,8 +60,9 @@ func (x *exchange) send(head []byte) error {
 			return fmt.Errorf("request body: %w", err)
 		}
 	}
-	if len(head) > surelyTaken {
+	if len(head) > surelyTaken || x.c.unread {
 		x.writeBy()
+		defer x.wakeWrite()()
 	}
 	// Before the head is out: its answer may come, and end, before the next
 	// line here, and would give the connection away that the body needs.
@@ -77,6 +79,19 @@ func (x *exchange) send(head []byte) error {
 		go x.sendBody()
 	}
 	return nil
+}
+
+// wakeWrite makes a write end with the context, until the function that it
+// returns is called.
+func (x *exchange) wakeWrite() (stop func() bool) {
+	return context.AfterFunc(x.ctx, func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if !x.settled { // or the connection is another's
+			x.timed = true
+			x.c.nc.SetWriteDeadline(time.Unix(1, 0))
+		}
+	})
 }
 
 // sendBody is a goroutine: it sends the request body while the answer is read,

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +43,7 @@ func (t *turn) openBody(rt *Route) *refusal {
 	if rt.MaxBody != 0 {
 		limit = orDefault(rt.MaxBody, DefaultMaxBody)
 	}
-	live := &liveBody{src: src, timeout: orDefault(t.h.BodyTimeout, DefaultBodyTimeout)}
+	live := &liveBody{ctx: t.ctx, src: src, timeout: orDefault(t.h.BodyTimeout, DefaultBodyTimeout)}
 	switch {
 	case t.r.ContentLength > limit:
 		return bodyRefusal(fmt.Errorf("%w: %d bytes, want at most %d", errBodyTooLarge, t.r.ContentLength, limit))
@@ -74,6 +75,7 @@ func bodyRefusal(err error) *refusal {
 // A liveBody is read from the client as it comes. It cannot be sent twice once
 // any of it has been read.
 type liveBody struct {
+	ctx     context.Context // of the request
 	src     cgi.Body
 	timeout time.Duration // for each Read
 
@@ -81,6 +83,7 @@ type liveBody struct {
 	timer  *time.Timer // cancels src when a Read takes too long
 	late   bool        // it did
 	over   bool        // nobody wants to read on
+	gone   bool        // the client had gone by then
 	opened bool
 	err    error
 }
@@ -123,9 +126,23 @@ func (b *liveBody) giveUp() {
 // fault.
 func (b *liveBody) Cancel() {
 	b.mu.Lock()
-	b.over = true
+	if !b.over {
+		b.over, b.gone = true, b.ctx.Err() != nil
+	}
 	b.mu.Unlock()
 	b.src.Cancel()
+}
+
+// clientGone reports whether the context of the request has ended because its
+// client went away, and not because the body was cancelled: net/http takes
+// every failed read for a client that has gone.
+func (b *liveBody) clientGone() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return b.gone
+	}
+	return b.ctx.Err() != nil
 }
 
 func (b *liveBody) failed() error {

@@ -199,7 +199,7 @@ func TestSpooledBodyReads(t *testing.T) {
 	content := random(10_000)
 	for _, memory := range []int64{1, 5000, 10_000, 20_000} {
 		s := &Spool{Memory: memory}
-		live := &liveBody{src: cgi.BytesBody(content), timeout: time.Minute}
+		live := &liveBody{ctx: t.Context(), src: cgi.BytesBody(content), timeout: time.Minute}
 		b, err := s.take(live, 1<<20, -1)
 		if err != nil {
 			t.Fatal(err)

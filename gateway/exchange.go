@@ -80,12 +80,20 @@ func failure(b *Backend, w *pool.Worker, err error) *refusal {
 // that prints nonsense must not take the others with it.
 func (t *turn) blame(err error) error {
 	switch {
-	case t.ctx.Err() != nil, isStale(err):
+	case t.gone(), isStale(err):
 		return context.Canceled
 	case errors.Is(err, cgi.ErrMalformed), errors.Is(err, cgi.ErrTooLarge):
 		return nil
 	}
 	return err
+}
+
+// gone reports whether the client has gone.
+func (t *turn) gone() bool {
+	if b, ok := t.body.(*liveBody); ok {
+		return b.clientGone()
+	}
+	return t.ctx.Err() != nil
 }
 
 // clientFailed returns the answer to a client whose request body could not be

@@ -51,8 +51,9 @@ func TestBadWorkers(t *testing.T) {
 			if strings.Contains(g.log.String(), "secret-query") {
 				t.Error("the query is in the log")
 			}
-			// The gateway lives.
-			g.want(tt.status, "", "POST", "/", strings.NewReader("a body"))
+			// The gateway lives. (A POST could meet the connection that the
+			// worker is just closing.)
+			g.want(tt.status, "", "GET", "/", nil)
 		})
 	}
 }

@@ -59,9 +59,9 @@ func frontEndHint(status int) string {
 // refuse logs a refusal and answers with its page. What goes wrong in doing so
 // has no further reader.
 func (t *turn) refuse(no *refusal) {
-	// A read that we gave up on ends the context too (net/http takes every
-	// failed read for a client that has gone), but that client waits.
-	if t.ctx.Err() != nil && no.status != http.StatusRequestTimeout {
+	// A client that stopped sending is still there, though a read that we
+	// gave up on ends the context too.
+	if t.gone() && no.status != http.StatusRequestTimeout {
 		t.w.Abort() // nobody reads it, and the access log says that the client has gone
 		return
 	}

@@ -117,7 +117,7 @@ func (t *turn) verdict(out *reply, err error) error {
 
 // clientGone reports whether it was the client that ended an exchange.
 func (t *turn) clientGone(out *reply) bool {
-	return out.err != nil || t.ctx.Err() != nil || t.clientFailed() != nil
+	return out.err != nil || t.gone() || t.clientFailed() != nil
 }
 
 // complain breaks off a response that has begun and is not complete, so that

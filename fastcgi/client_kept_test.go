@@ -1,0 +1,312 @@
+package fastcgi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluice-gateway/sluice/cgi"
+)
+
+// A kept is a client with one connection that it has kept to an application.
+// There is nowhere to connect to for another: a request that finds it gone
+// fails.
+type kept struct {
+	client *Client
+	start  time.Time
+	lost   chan time.Duration // when the application lost the connection, since start
+	resume chan struct{}      // the application may wait for it
+}
+
+const nowhere = "/nonexistent/s"
+
+// withKept runs a test on a clock of its own.
+func withKept(t *testing.T, client *Client, serve func(k *kept, c *appConn), test func(t *testing.T, k *kept)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		k := &kept{client: client, start: time.Now(), lost: make(chan time.Duration, 1), resume: make(chan struct{})}
+		ours, theirs := net.Pipe()
+		h := client.host("unix", nowhere)
+		c := newConn(h, ours)
+		c.answers = 1
+		if !h.put(c) {
+			t.Fatal("the connection is not kept")
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			serve(k, &appConn{Conn: theirs})
+			k.lost <- time.Since(k.start)
+			theirs.Close()
+		}()
+		defer func() { // a Fatal must not leave the bubble with goroutines
+			client.Close()
+			ours.Close() // if it was not kept in the end
+			<-ended
+			<-c.done
+		}()
+		test(t, k)
+	})
+}
+
+func (k *kept) do(r *cgi.Request) (string, error) {
+	_, body, err := fetch(context.Background(), k.client, nowhere, r)
+	return body, err
+}
+
+// closeEarly makes a request and closes the body of the answer unread.
+func (k *kept) closeEarly(t *testing.T) {
+	t.Helper()
+	resp, err := k.client.RoundTrip(context.Background(), "unix", nowhere, get("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
+// lostAfter wants the application to lose its connection at a time.
+func (k *kept) lostAfter(t *testing.T, want time.Duration) {
+	t.Helper()
+	select {
+	case got := <-k.lost:
+		if got != want {
+			t.Errorf("closed after %v, want %v", got, want)
+		}
+	case <-time.After(time.Hour):
+		t.Error("still open after an hour")
+	}
+}
+
+func helloKept(_ *kept, c *appConn) { helloApp(0, c) }
+
+// A connection is closed when it has not been used from one look at it to the
+// next.
+func TestIdleConnectionsExpire(t *testing.T) {
+	const look = 10 * time.Second
+	for name, tt := range map[string]struct {
+		uses []time.Duration // one after the other
+		want time.Duration   // when it is closed
+	}{
+		"not used":       {nil, 2 * look},
+		"used once":      {[]time.Duration{9 * time.Second}, 2 * look},
+		"used in time":   {[]time.Duration{15 * time.Second}, 3 * look},
+		"used for long":  {[]time.Duration{15 * time.Second, 10 * time.Second, 10 * time.Second}, 5 * look},
+		"used just then": {[]time.Duration{19 * time.Second}, 3 * look},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withKept(t, &Client{IdleTimeout: look}, helloKept, func(t *testing.T, k *kept) {
+				for _, pause := range tt.uses {
+					time.Sleep(pause)
+					if body, err := k.do(get("/")); err != nil || body != "hello" {
+						t.Fatalf("after %v: %q, %v", time.Since(k.start), body, err)
+					}
+				}
+				k.lostAfter(t, tt.want)
+			})
+		})
+	}
+}
+
+// The deadlines of one request are not those of the next on its connection.
+func TestKeptConnectionHasNoDeadline(t *testing.T) {
+	t.Run("for writing", func(t *testing.T) {
+		withKept(t, &Client{WriteTimeout: time.Second, IdleTimeout: -1}, helloKept, func(t *testing.T, k *kept) {
+			for _, r := range []*cgi.Request{post(cgi.BytesBody([]byte("body")), 4), get("/")} {
+				if body, err := k.do(r); err != nil || body != "hello" {
+					t.Fatalf("%s: %q, %v", r.Method, body, err)
+				}
+				time.Sleep(time.Minute)
+			}
+		})
+	})
+	t.Run("for reading", func(t *testing.T) {
+		serve := func(_ *kept, c *appConn) {
+			c.request()
+			b := answerBytes(hello)
+			c.Write(b[:len(b)-20])
+			time.Sleep(drainTime / 2) // the rest comes when nobody waits for it, but in time
+			c.Write(b[len(b)-20:])
+			helloApp(0, c)
+		}
+		withKept(t, &Client{IdleTimeout: -1}, serve, func(t *testing.T, k *kept) {
+			k.closeEarly(t)
+			time.Sleep(time.Minute)
+			if body, err := k.do(get("/")); err != nil || body != "hello" {
+				t.Errorf("the next request: %q, %v", body, err)
+			}
+		})
+	})
+}
+
+// The rest of an answer that nobody wants is read for drainTime.
+func TestDrainTime(t *testing.T) {
+	serve := func(_ *kept, c *appConn) {
+		c.request()
+		c.Write(AppendStream(nil, TypeStdout, 1, []byte(hello)))
+		c.piece() // blocks until the connection is closed
+	}
+	withKept(t, &Client{IdleTimeout: -1}, serve, func(t *testing.T, k *kept) {
+		k.closeEarly(t)
+		k.lostAfter(t, drainTime)
+	})
+}
+
+// Of the rest of an answer that nobody wants, drainBytes are read.
+func TestDrainBytes(t *testing.T) {
+	const piece = 4 << 10
+	for _, rest := range []int{drainBytes - piece, drainBytes, drainBytes + piece, 1 << 20} {
+		written := 0
+		serve := func(k *kept, c *appConn) {
+			c.request()
+			c.Write(AppendStream(nil, TypeStdout, 1, []byte("A: b\n\n")))
+			<-k.resume
+			for ; written < rest; written += piece {
+				if _, err := c.Write(AppendStream(nil, TypeStdout, 1, make([]byte, piece))); err != nil {
+					return
+				}
+			}
+			c.Write(AppendEndRequest(nil, 1, End{}))
+			helloApp(0, c)
+		}
+		withKept(t, &Client{IdleTimeout: -1}, serve, func(t *testing.T, k *kept) {
+			k.closeEarly(t)
+			close(k.resume)
+			synctest.Wait()
+			if _, err := k.do(get("/")); (err == nil) != (rest <= drainBytes) {
+				t.Errorf("%d bytes: the next request on the connection: %v", rest, err)
+			}
+		})
+		if written > drainBytes+2*piece {
+			t.Errorf("%d bytes: %d were read, want about %d", rest, written, drainBytes)
+		}
+	}
+}
+
+// A connection that was lost before anything was sent on it is replaced, with
+// the body that has not been touched.
+func TestLostBeforeAnythingWasSent(t *testing.T) {
+	hold := make(chan struct{})
+	a := startApp(t, func(n int, c *appConn) {
+		for {
+			_, body, ok := c.request()
+			if !ok {
+				break
+			}
+			c.answer("A: b\n\n" + string(body))
+		}
+		if n == 0 {
+			<-hold // closes no sooner, so that the client can find out only by writing
+		}
+	})
+	defer close(hold)
+	client := newClient(t, &Client{})
+	if _, _, err := fetch(t.Context(), client, a.addr, get("/")); err != nil {
+		t.Fatal(err)
+	}
+	h := client.host("unix", a.addr)
+	h.mu.Lock()
+	err := h.idle[0].nc.(*net.UnixConn).CloseWrite()
+	h.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	once := &once{Reader: strings.NewReader("a body")}
+	if _, got, err := fetch(t.Context(), client, a.addr, post(once, 6)); err != nil || got != "a body" {
+		t.Errorf("fetch = %q, %v, want the whole body", got, err)
+	}
+	if n := a.conns.Load(); n != 2 {
+		t.Errorf("connections = %d, want 2", n)
+	}
+}
+
+// A once is a body that can be read once.
+type once struct{ io.Reader }
+
+func (*once) Cancel() {}
+
+// An application that does not read is slow and has not closed its connection:
+// nothing is sent again, and the error does not call it stale.
+func TestSlowIsNotStale(t *testing.T) {
+	serve := func(k *kept, _ *appConn) { <-k.resume }
+	withKept(t, &Client{WriteTimeout: time.Second, IdleTimeout: -1}, serve, func(t *testing.T, k *kept) {
+		defer close(k.resume)
+		r := get("/")
+		r.Header = cgi.Header{{Name: "X", Value: strings.Repeat("x", 2*surelyTaken)}}
+		_, err := k.do(r)
+		failed, ok := errors.AsType[*Error](err)
+		if !ok || failed.Op != "send" || failed.Sent != 0 || !failed.Timeout() || failed.Stale() {
+			t.Errorf("error %v, want a timeout in sending that is not stale", err)
+		}
+	})
+}
+
+// An application that does not read a request body is given up after
+// WriteTimeout, and not only when its answer is overdue.
+func TestBodyIsNotRead(t *testing.T) {
+	serve := func(k *kept, c *appConn) {
+		for {
+			if p, err := c.piece(); err != nil || p.Type == TypeParams && p.Ends {
+				break
+			}
+		}
+		<-k.resume
+	}
+	withKept(t, &Client{WriteTimeout: time.Second, IdleTimeout: -1}, serve, func(t *testing.T, k *kept) {
+		defer close(k.resume)
+		_, err := k.do(post(cgi.BytesBody(make([]byte, 1<<20)), 1<<20))
+		failed, ok := errors.AsType[*Error](err)
+		if took := time.Since(k.start); !ok || !failed.Timeout() || failed.SafeToRetry() || took != time.Second {
+			t.Errorf("error %v after %v, want a timeout after 1s that is not retried", err, took)
+		}
+	})
+}
+
+// The end of STDIN leaves with the last bytes of a body whose length is known:
+// an application that answers when it has those must not overtake it.
+func TestEndOfStdinLeavesWithTheLastBytes(t *testing.T) {
+	for _, size := range []int{1, 10, sendBuffer, sendBuffer + 10} {
+		var last []byte
+		serve := func(_ *kept, c *appConn) {
+			var d Decoder
+			buf := make([]byte, 2*sendBuffer) // a pipe gives one write as one read, if it fits
+			for stdin, ended := 0, false; !ended; {
+				n, err := c.Read(buf)
+				if err != nil {
+					return
+				}
+				last = append([]byte(nil), buf[:n]...)
+				for b := buf[:n]; ; {
+					p, rest, ok, err := d.Next(b)
+					if !ok || err != nil {
+						break
+					}
+					if b = rest; p.Type == TypeStdin {
+						stdin += len(p.Content)
+						ended = p.Ends
+					}
+				}
+				if ended && stdin != size {
+					t.Errorf("%d bytes of STDIN, want %d", stdin, size)
+				}
+			}
+			c.answer(hello)
+			helloApp(0, c)
+		}
+		withKept(t, &Client{IdleTimeout: -1}, serve, func(t *testing.T, k *kept) {
+			if _, err := k.do(post(cgi.BytesBody(make([]byte, size)), int64(size))); err != nil {
+				t.Error(err)
+			}
+		})
+		n := (size-1)%sendBuffer + 1
+		want := AppendEnd(append(AppendHeader(nil, TypeStdin, 1, uint16(n), 0), make([]byte, n)...), TypeStdin, 1)
+		if !bytes.Equal(last, want) {
+			t.Errorf("body of %d bytes: the last write has %d bytes, want %d: the last %d of the body and the end", size, len(last), len(want), n)
+		}
+	}
+}
