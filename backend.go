@@ -170,7 +170,7 @@ func (b *backend) phpSpec(spec *process.Spec, processes int) (slots, perSlot int
 func (b *backend) fpmSpec(spec *process.Spec, php PHP, processes int, account *user.User) error {
 	socket := filepath.Join(b.dir, "php.sock")
 	file := filepath.Join(b.dir, "php-fpm.conf")
-	if err := os.WriteFile(file, []byte(fpmConfig(socket, processes, account)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(fpmConfig(socket, processes, account, b.cfg.Stop.Timeout)), 0o600); err != nil {
 		return fmt.Errorf("sluice: backend %q: %w", b.cfg.Name, err)
 	}
 	spec.Args = []string{php.Path, "--nodaemonize", "--fpm-config", file}

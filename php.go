@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/sluice-gateway/sluice/process"
 )
@@ -75,17 +76,32 @@ func newest(dirs []string, name string) string {
 }
 
 // fpmConfig is the configuration of a php-fpm that we start. Its processes are
-// all there from the start, because we keep connections to them.
-func fpmConfig(socket string, processes int, account *user.User) string {
+// all there from the start, because we keep connections to them. Its
+// environment is the one that we gave it, and theirs too. stop is how long it
+// may take to end.
+func fpmConfig(socket string, processes int, account *user.User, stop time.Duration) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "[global]\ndaemonize = no\nerror_log = /proc/self/fd/2\n\n[sluice]\n")
+	fmt.Fprintf(&b, "[global]\ndaemonize = no\nerror_log = /proc/self/fd/2\n")
+	// Without this, requests are not finished.
+	fmt.Fprintf(&b, "process_control_timeout = %ds\n\n[sluice]\n", fpmSeconds(stop))
 	if account != nil {
 		fmt.Fprintf(&b, "user = %s\ngroup = %s\n", account.Uid, account.Gid)
 	}
 	fmt.Fprintf(&b, "listen = %s\nlisten.mode = 0600\nlisten.backlog = 4096\n", socket)
 	fmt.Fprintf(&b, "pm = static\npm.max_children = %d\n", processes)
-	fmt.Fprintf(&b, "clear_env = yes\ncatch_workers_output = yes\ndecorate_workers_output = no\n")
+	fmt.Fprintf(&b, "clear_env = no\ncatch_workers_output = yes\ndecorate_workers_output = no\n")
 	return b.String()
+}
+
+// fpmSeconds is a time for php-fpm, a little less than how long we wait.
+func fpmSeconds(d time.Duration) int {
+	switch {
+	case d == 0:
+		d = process.DefaultStopTimeout
+	case d < 0:
+		d = 24 * time.Hour
+	}
+	return max(1, int(d.Seconds())-1)
 }
 
 // phpAccount says as whom PHP runs: nil for our own user. Root does not run
