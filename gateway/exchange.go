@@ -17,15 +17,16 @@ func (t *turn) exchange(b *Backend) (again string, no *refusal) {
 	var last *refusal
 	for attempt := 1; ; attempt++ {
 		lease, err := b.Pool.Acquire(t.ctx, 0, &tried)
+		if errors.Is(err, pool.ErrTried) && isStale(last.err()) {
+			tried = pool.Tried{} // the same worker, if there is no other
+			lease, err = b.Pool.Acquire(t.ctx, 0, &tried)
+		}
 		if err != nil {
 			return "", t.noWorker(b, err, last)
 		}
 		again, last, err = t.attempt(b, lease)
 		if err == nil || attempt == maxAttempts || t.ctx.Err() != nil || !safeToRetry(err) || !t.rewind() {
 			return again, last
-		}
-		if isStale(err) {
-			tried = pool.Tried{} // the same worker is as good as another
 		}
 		t.logRetry(last)
 	}

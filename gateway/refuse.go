@@ -21,6 +21,14 @@ type refusal struct {
 	backend, worker string // of whom it speaks; may be empty
 }
 
+// err returns the cause; nil if there is no refusal.
+func (no *refusal) err() error {
+	if no == nil {
+		return nil
+	}
+	return no.cause
+}
+
 func refuse(status int, cause error, hint string) *refusal {
 	return &refusal{status: status, cause: cause, hint: hint}
 }
