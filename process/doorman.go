@@ -40,9 +40,12 @@ func hire(sock *socket, refusal []byte) (*doorman, error) {
 	return d, nil
 }
 
-// turnAway accepts, refuses and closes until wake is closed.
+// turnAway accepts and refuses until wake is closed.
 func turnAway(fd, wake int, refusal []byte) {
+	var refused guests
+	defer refused.leave()
 	polled := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(wake), Events: unix.POLLIN}}
+	unix.Poll(polled[1:], newsTime)
 	for {
 		if _, err := unix.Poll(polled, -1); err != nil && err != unix.EINTR {
 			return
@@ -60,6 +63,34 @@ func turnAway(fd, wake int, refusal []byte) {
 			continue // gone again
 		}
 		syscall.Write(nc, refusal) // there is room for it in a new connection
+		refused.see(nc)
+	}
+}
+
+// newsTime is how long the doorman waits at first, in milliseconds, for the news
+// of the death to reach those who choose a process: whoever is refused before
+// that is sent here again.
+const newsTime = 100
+
+// maxGuests bounds the connections that are kept open after the refusal.
+const maxGuests = 64
+
+// guests are connections that have been refused. Each stays open for a while:
+// who is still writing its request would get EPIPE, and not read what it was
+// told.
+type guests []int
+
+func (g *guests) see(nc int) {
+	syscall.Shutdown(nc, syscall.SHUT_WR)
+	if len(*g) == maxGuests {
+		syscall.Close((*g)[0])
+		*g = append((*g)[:0], (*g)[1:]...)
+	}
+	*g = append(*g, nc)
+}
+
+func (g *guests) leave() {
+	for _, nc := range *g {
 		syscall.Close(nc)
 	}
 }

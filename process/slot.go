@@ -97,6 +97,9 @@ func (s *slot) step(ev event, exit Exit) {
 	s.act(act, ev)
 	s.arm(was, act)
 	s.publish(s.view)
+	if act == pause || act == giveUp {
+		s.turnAway() // now that nobody is sent here any more
+	}
 }
 
 // gone takes note of the end of the process, and decides whether it was one
@@ -139,10 +142,8 @@ func (s *slot) act(a action, ev event) {
 		s.leaveLoop()
 	case pause:
 		s.logDeath()
-		s.turnAway()
 	case giveUp:
 		s.enterLoop()
-		s.turnAway()
 	case ask:
 		s.child.signal(s.spec.stopSignal())
 	case kill:
