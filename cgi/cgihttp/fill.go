@@ -24,10 +24,12 @@ func (f *FrontEnd) fill(r *cgi.Request, hr *http.Request) (status int) {
 	}
 	maxBytes := orDefault(f.MaxHeaderBytes, DefaultMaxHeaderBytes)
 	if len(uri) > maxBytes {
+		r.Target = uri[:min(len(uri), shownTarget)]
 		return http.StatusRequestURITooLong
 	}
 	target, ok := originForm(uri)
 	if !ok || hr.Method == http.MethodConnect {
+		r.Target = uri
 		return http.StatusNotImplemented
 	}
 	r.Target = target

@@ -106,8 +106,8 @@ func TestLimits(t *testing.T) {
 		{"one byte more", "GET / HTTP/1.1\r\nHost: h\r\n" + field(483), 431, "page 431 for /, 0 fields"},
 		{"most fields", "GET / HTTP/1.1\r\nHost: h\r\n" + strings.Repeat(field(1), 4), 200, "served"},
 		{"one field more", "GET / HTTP/1.1\r\nHost: h\r\n" + strings.Repeat(field(1), 5), 431, "page 431 for /, 0 fields"},
-		{"long target", "GET /" + strings.Repeat("x", 500) + " HTTP/1.1\r\nHost: h\r\n", 414, "page 414 for , 0 fields"},
-		{"connect", "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n", 501, "page 501 for , 0 fields"},
+		{"long target", "GET /" + strings.Repeat("x", 500) + " HTTP/1.1\r\nHost: h\r\n", 414, "page 414 for /xxxxxxxxx, 0 fields"},
+		{"connect", "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n", 501, "page 501 for a.example:, 0 fields"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -20,6 +20,9 @@ const (
 )
 
 const (
+	// shownTarget is how much is kept of a target that is too long, for logs.
+	shownTarget = 1 << 10
+
 	// httpBuffer is what net/http gathers of a response before it sends.
 	httpBuffer = 2 << 10
 
