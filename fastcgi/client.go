@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -74,7 +76,7 @@ func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.
 			return resp, nil
 		}
 		failed, ok := errors.AsType[*Error](err)
-		if !ok || !kept || !failed.SafeToRetry() || failed.Timeout() || ctx.Err() != nil {
+		if !ok || !kept || !failed.SafeToRetry() || failed.Refused() || failed.Timeout() || ctx.Err() != nil {
 			return nil, err
 		}
 		// The other kept connections are as old as this one.
@@ -92,7 +94,7 @@ func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.
 func (c *Client) Close() {
 	c.mu.Lock()
 	c.closed = true
-	hosts := c.hosts
+	hosts := slices.Collect(maps.Values(c.hosts))
 	if c.sweep != nil {
 		c.sweep.Stop()
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -242,5 +243,60 @@ func TestParamsTooLongAreRefused(t *testing.T) {
 	}
 	if n := a.conns.Load(); n != 0 {
 		t.Errorf("connections = %d, want 0", n)
+	}
+}
+
+// The time for the first byte begins when the request has been sent.
+func TestUploadIsNoTimeForTheAnswer(t *testing.T) {
+	const limit = 400 * time.Millisecond
+	a := startApp(t, func(n int, c *appConn) {
+		if _, _, ok := c.request(); ok {
+			time.Sleep(limit / 2)
+			c.answer(hello)
+		}
+	})
+	c := newClient(t, &Client{FirstByteTimeout: limit})
+	body := &slowBody{pause: limit * 9 / 10, left: 2}
+	if _, _, err := fetch(t.Context(), c, a.addr, post(body, 2)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A slowBody gives a byte after each pause.
+type slowBody struct {
+	pause time.Duration
+	left  int
+}
+
+func (b *slowBody) Cancel() {}
+func (b *slowBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(b.pause)
+	b.left--
+	p[0] = 'x'
+	return 1, nil
+}
+
+// An application that refuses on a kept connection is not taken for one that
+// had closed it.
+func TestRefusedIsNotStale(t *testing.T) {
+	a := startApp(t, func(n int, c *appConn) {
+		if _, _, ok := c.request(); ok {
+			c.answer(hello)
+		}
+		if _, _, ok := c.request(); ok {
+			c.Write(AppendEndRequest(nil, 1, End{Status: Overloaded}))
+		}
+		c.request()
+	})
+	c := newClient(t, &Client{})
+	if _, _, err := fetch(t.Context(), c, a.addr, get("/")); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := fetch(t.Context(), c, a.addr, get("/"))
+	if failed, ok := errors.AsType[*Error](err); !ok || !failed.Refused() || failed.Stale() || !failed.SafeToRetry() {
+		t.Errorf("error %v, want a refusal that is safe to retry and not stale", err)
 	}
 }

@@ -48,7 +48,7 @@ func (e *Error) Stale() bool { return e.stale }
 // (OVERLOADED, CANT_MPX_CONN).
 func (e *Error) Refused() bool {
 	refused, ok := errors.AsType[*RefusedError](e.Err)
-	return ok && refused.Status != UnknownRole
+	return ok && refused.notNow()
 }
 
 // Timeout reports whether the application was too slow.
@@ -71,3 +71,7 @@ func (e *RefusedError) Error() string {
 	}
 	return "the application ended the request with " + e.Status.String()
 }
+
+// notNow reports whether the application has not begun with the request, and
+// could at another time.
+func (e *RefusedError) notNow() bool { return e.Status == Overloaded || e.Status == CantMultiplex }

@@ -127,11 +127,7 @@ func (x *exchange) block() error {
 	case <-x.ctx.Done():
 		return context.Cause(x.ctx)
 	case <-expired:
-		x.mu.Lock()
-		sending := x.sending
-		x.mu.Unlock()
-		if sending {
-			x.asked = time.Time{}
+		if x.isSending() {
 			return nil
 		}
 		return x.failed("receive", x.tooSlow())
@@ -147,12 +143,20 @@ func (x *exchange) patience() time.Duration {
 	}
 	limit := orDefault(client.FirstByteTimeout, DefaultFirstByteTimeout)
 	switch {
+	case x.isSending():
+		x.asked = time.Time{} // nobody answers half a request
 	case x.asked.IsZero():
 		x.asked = time.Now()
 	case limit > 0:
 		limit = max(limit-time.Since(x.asked), 1)
 	}
 	return limit
+}
+
+func (x *exchange) isSending() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.sending
 }
 
 func (x *exchange) answering() bool {
@@ -185,7 +189,7 @@ func (x *exchange) failed(op string, err error) error {
 	retry := !begun && broken(err) && x.r.Idempotent()
 	var refused *RefusedError
 	if errors.As(err, &refused) {
-		op, retry = "answer", refused.Status != UnknownRole
+		op, retry = "answer", refused.notNow() && !x.answering()
 	}
 	return &Error{Op: op, Addr: addr(x.c.host.network, x.c.host.address), Sent: x.sent.Load(), Err: dialError(err), retry: retry}
 }
@@ -267,18 +271,13 @@ func (x *exchange) settle() {
 	}
 	x.settled = true
 	x.log.end()
-	x.c.unread = x.r.Body != nil // the answer may have come before it was read
-	reusable := !x.dirty && x.sendErr == nil && (x.err == nil || isRefused(x.err))
+	x.c.unread = x.r.Body != nil                             // the answer may have come before it was read
+	reusable := !x.dirty && x.sendErr == nil && x.err == nil // who refuses often closes, too
 	if x.timed {
 		x.c.nc.SetDeadline(time.Time{})
 	}
 	x.mu.Unlock()
 	x.c.release(reusable)
-}
-
-func isRefused(err error) bool {
-	var refused *RefusedError
-	return errors.As(err, &refused)
 }
 
 // drop closes the connection, unless it has been given back: another request

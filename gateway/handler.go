@@ -185,6 +185,11 @@ func (t *turn) redirect(target string) {
 			r.Header = append(r.Header, f)
 		}
 	}
+	if _, live := t.body.(*liveBody); live {
+		// The body was given up, which net/http takes for a client that has
+		// gone.
+		t.ctx = context.WithoutCancel(t.ctx)
+	}
 	t.r, t.body = &r, nil
 }
 

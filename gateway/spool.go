@@ -73,8 +73,8 @@ const filePiece = 64 << 10
 // fill reads src to its end.
 func (b *spooledBody) fill(src io.Reader, limit, expected int64) error {
 	memory := int(min(orDefault(b.spool.Memory, DefaultSpoolMemory), math.MaxInt))
-	first := int64(firstPiece)
-	if expected >= 0 {
+	first := int64(firstPiece) // what a client has only announced takes no memory
+	if 0 <= expected && expected < first {
 		first = expected
 	}
 	b.memory = make([]byte, 0, min(first, int64(memory)))

@@ -45,7 +45,9 @@ func (l Lease) Release(err error) {
 	case said == good && current && w.health.failures > 0:
 		w.health = health{}
 	}
-	w.doubt = w.max.Load() == 1 && (said == none || w.doubt && said != good)
+	if current {
+		w.doubt = w.max.Load() == 1 && (said == none || w.doubt && said != good)
+	}
 	if w.gone && w.load.Load() == 0 {
 		p.forget(w)
 	}

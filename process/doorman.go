@@ -59,8 +59,13 @@ func turnAway(fd, wake int, refusal []byte) {
 			syscall.CloseOnExec(nc)
 		}
 		syscall.ForkLock.RUnlock()
-		if err != nil {
+		switch err {
+		case nil:
+		case syscall.EAGAIN, syscall.EINTR, syscall.ECONNABORTED:
 			continue // gone again
+		default: // no descriptor is free, or the process has shut its socket down
+			unix.Poll(polled[1:], newsTime)
+			continue
 		}
 		syscall.Write(nc, refusal) // there is room for it in a new connection
 		refused.see(nc)

@@ -39,11 +39,18 @@ func (w *writer) arm() {
 }
 
 // disarm follows what arm precedes. Over HTTP/2 a deadline breaks the stream
-// when it is over, whether something waits to be written or not; over HTTP/1 it
-// is enough that the next request of the connection does not inherit it.
-func (w *writer) disarm(ended bool) {
-	if !w.armed.IsZero() && w.timeout != 0 && (ended || !w.http1) {
+// when it is over, whether something waits to be written or not.
+func (w *writer) disarm() {
+	if !w.http1 && w.timeout != 0 && !w.armed.IsZero() {
 		w.rc.SetWriteDeadline(time.Time{})
+	}
+}
+
+// armLast is for what net/http sends when the handler has returned. It clears
+// the deadline before the next request.
+func (w *writer) armLast() {
+	if w.http1 && !w.armed.IsZero() {
+		w.arm()
 	}
 }
 
@@ -57,7 +64,7 @@ func (w *writer) copyPieces(src io.Reader) (n int64, err error) {
 		piece.R, left = limited.R, limited.N
 		defer func() { limited.N -= n }()
 	}
-	defer w.disarm(false)
+	defer w.disarm()
 	for left != 0 {
 		w.arm()
 		piece.N = writePiece

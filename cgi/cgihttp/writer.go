@@ -140,7 +140,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	}
 	w.armFor(len(p))
 	n, err := w.w.Write(p)
-	w.disarm(false)
+	w.disarm()
 	w.written += int64(n)
 	return n, err
 }
@@ -167,7 +167,7 @@ func (w *writer) Flush() error {
 		return err
 	}
 	w.arm()
-	defer w.disarm(false)
+	defer w.disarm()
 	return w.rc.Flush()
 }
 
@@ -185,7 +185,7 @@ func (w *writer) Abort() { w.aborted = true }
 // response is complete; net/http would keep quiet over HTTP/2 about one that
 // is shorter than its Content-Length.
 func (w *writer) finish() (complete bool) {
-	w.disarm(true)
+	w.armLast()
 	if w.ready() != nil {
 		return false
 	}
