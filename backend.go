@@ -156,6 +156,11 @@ func (b *backend) phpSpec(spec *process.Spec, processes int) (slots, perSlot int
 	as := "ourselves"
 	if account != nil {
 		as = account.Username
+		if dir := closedTo(b.root, account); dir != "" {
+			spec.Log.Error("php cannot come to the root: its scripts will not be found",
+				slog.String("backend", b.cfg.Name), slog.String("root", b.root), slog.String("as", as), slog.String("closed", dir),
+				slog.String("hint", "let "+as+" enter "+dir+" (chmod o+x), or move the root"))
+		}
 	}
 	spec.Log.Info("starting php", slog.String("backend", b.cfg.Name), slog.String("program", php.Path), slog.Int("processes", processes), slog.String("as", as))
 	if !php.FPM {

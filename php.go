@@ -3,6 +3,7 @@ package sluice
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -124,6 +125,34 @@ func phpAccount(root string) (*user.User, error) {
 		}
 	}
 	return nil, fmt.Errorf("sluice: php would run as root: give %s to another user, or start sluice as one", root)
+}
+
+// closedTo returns the first folder on the way to root, and root itself, that
+// an account may not enter by its mode; empty if there is none. php-fpm would
+// only say "Primary script unknown".
+func closedTo(root string, u *user.User) string {
+	for at := 0; at <= len(root); at++ {
+		if at < len(root) && root[at] != '/' {
+			continue
+		}
+		dir := root[:max(at, 1)]
+		info, err := os.Stat(dir)
+		if err != nil {
+			return dir
+		}
+		may := fs.FileMode(0o001)
+		st := info.Sys().(*syscall.Stat_t)
+		switch {
+		case strconv.Itoa(int(st.Uid)) == u.Uid:
+			may = 0o100
+		case strconv.Itoa(int(st.Gid)) == u.Gid:
+			may = 0o010
+		}
+		if info.Mode().Perm()&may == 0 {
+			return dir
+		}
+	}
+	return ""
 }
 
 // lookUID finds an account; an id without one is used as it is, with the same

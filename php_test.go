@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -71,6 +72,32 @@ func TestPHPAccount(t *testing.T) {
 	}
 	if u, err := phpAccount(dir); err != nil || u.Uid != nobody.Uid {
 		t.Errorf("for a folder of nobody: %v, %v", u, err)
+	}
+}
+
+func TestClosedTo(t *testing.T) {
+	top := readable(t)
+	root := filepath.Join(top, "a", "b")
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	other := &user.User{Uid: "12345", Gid: "12345"}
+	if dir := closedTo(root, other); dir != "" {
+		t.Errorf("%s is closed, want nothing", dir)
+	}
+	if err := os.Chmod(filepath.Join(top, "a"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if dir := closedTo(root, other); dir != filepath.Join(top, "a") {
+		t.Errorf("%q is closed, want %s/a", dir, top)
+	}
+	ours := &user.User{Uid: strconv.Itoa(os.Getuid()), Gid: "12345"}
+	if dir := closedTo(root, ours); dir != "" {
+		t.Errorf("%s is closed to its owner", dir)
+	}
+	group := &user.User{Uid: "12345", Gid: strconv.Itoa(os.Getgid())}
+	if dir := closedTo(root, group); dir != "" {
+		t.Errorf("%s is closed to its group", dir)
 	}
 }
 
