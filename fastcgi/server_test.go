@@ -123,7 +123,7 @@ func sorted(replies string) string {
 	var others, two []string
 	for _, r := range strings.SplitAfter(replies, ") ") {
 		r = strings.TrimSpace(r)
-		if strings.HasPrefix(r, "STDOUT(2") || strings.HasPrefix(r, "END(2 R") {
+		if strings.HasPrefix(r, "STDOUT(2") || strings.HasPrefix(r, "END(2 ") {
 			two = append(two, r)
 		} else {
 			others = append(others, r)
