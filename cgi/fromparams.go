@@ -25,41 +25,17 @@ func FromParams(params []Field) (*Request, error) {
 	r.Header = make(Header, 0, len(params))
 	var query, scheme string
 	for _, p := range params {
+		if to := r.field(p.Name); to != nil {
+			*to = p.Value
+			continue
+		}
 		switch p.Name {
-		case "REQUEST_METHOD":
-			r.Method = p.Value
-		case "REQUEST_URI":
-			r.Target = p.Value
 		case "QUERY_STRING":
 			query = p.Value
-		case "SERVER_PROTOCOL":
-			r.Proto = p.Value
-		case "HTTP_HOST":
-			r.Host = p.Value
 		case "HTTPS":
 			r.HTTPS = r.HTTPS || strings.EqualFold(p.Value, "on") || p.Value == "1"
 		case "REQUEST_SCHEME":
 			scheme = p.Value
-		case "REMOTE_ADDR":
-			r.RemoteAddr = p.Value
-		case "REMOTE_PORT":
-			r.RemotePort = p.Value
-		case "SERVER_ADDR":
-			r.ServerAddr = p.Value
-		case "SERVER_PORT":
-			r.ServerPort = p.Value
-		case "AUTH_TYPE":
-			r.AuthType = p.Value
-		case "REMOTE_USER":
-			r.RemoteUser = p.Value
-		case "DOCUMENT_ROOT":
-			r.Script.Root = p.Value
-		case "SCRIPT_FILENAME":
-			r.Script.Filename = p.Value
-		case "SCRIPT_NAME":
-			r.Script.Name = p.Value
-		case "PATH_INFO":
-			r.Script.PathInfo = p.Value
 		case "CONTENT_TYPE":
 			if p.Value != "" {
 				r.Header = append(r.Header, Field{"Content-Type", p.Value})
@@ -82,6 +58,41 @@ func FromParams(params []Field) (*Request, error) {
 	r.HTTPS = r.HTTPS || strings.EqualFold(scheme, "https")
 	r.Target = target(r.Target, &r.Script, query)
 	return r, nil
+}
+
+// field returns where a param goes as it is; nil if it does not.
+func (r *Request) field(param string) *string {
+	switch param {
+	case "REQUEST_METHOD":
+		return &r.Method
+	case "REQUEST_URI":
+		return &r.Target
+	case "SERVER_PROTOCOL":
+		return &r.Proto
+	case "HTTP_HOST":
+		return &r.Host
+	case "REMOTE_ADDR":
+		return &r.RemoteAddr
+	case "REMOTE_PORT":
+		return &r.RemotePort
+	case "SERVER_ADDR":
+		return &r.ServerAddr
+	case "SERVER_PORT":
+		return &r.ServerPort
+	case "AUTH_TYPE":
+		return &r.AuthType
+	case "REMOTE_USER":
+		return &r.RemoteUser
+	case "DOCUMENT_ROOT":
+		return &r.Script.Root
+	case "SCRIPT_FILENAME":
+		return &r.Script.Filename
+	case "SCRIPT_NAME":
+		return &r.Script.Name
+	case "PATH_INFO":
+		return &r.Script.PathInfo
+	}
+	return nil
 }
 
 // contentLength reads CONTENT_LENGTH, which nginx sends empty when there is no

@@ -44,7 +44,7 @@ type Client struct {
 	Log *slog.Logger
 
 	mu     sync.Mutex
-	hosts  map[string]*host // by network and address
+	hosts  map[string]*host // by address
 	sweep  *time.Timer      // closes connections that are idle for too long
 	closed bool
 }
@@ -88,9 +88,9 @@ func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.
 	}
 }
 
-// Close closes all idle connections, waits for their readers, and makes further requests fail with
-// ErrClosed. Exchanges under way go on; their connections are closed at the
-// end.
+// Close closes all idle connections, waits for their readers, and makes
+// further requests fail with ErrClosed. Exchanges under way go on; their
+// connections are closed at the end.
 func (c *Client) Close() {
 	c.mu.Lock()
 	c.closed = true

@@ -7,19 +7,12 @@ import (
 	"path/filepath"
 )
 
-// PrivateDir makes the folder at path, open to us alone, or accepts the one
+// privateDir makes the folder at path, open to us alone, or accepts the one
 // that is there if nobody else can put, remove or replace anything in it. Its
 // parent must exist. The error of a folder that is refused says why.
 //
 // Who can write to the folder of a socket can put another in its place and be
 // given the requests.
-func PrivateDir(path string) error {
-	if err := privateDir(path); err != nil {
-		return fmt.Errorf("process: %w", err)
-	}
-	return nil
-}
-
 func privateDir(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {

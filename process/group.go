@@ -58,8 +58,9 @@ type Status struct {
 }
 
 // NewGroup returns a group of as many processes as there are slots, none of
-// them started, and holds their sockets in the folder dir, which is as
-// PrivateDir says. A group whose processes listen BySelf has one slot, and
+// them started, and holds their sockets in the folder dir. It makes the folder,
+// open to us alone, or takes one that is there if nobody else can write to it;
+// the parent must exist. A group whose processes listen BySelf has one slot, and
 // needs no folder. Stop gives back what the group holds, also if it was never
 // started.
 func NewGroup(spec Spec, slots int, dir string) (*Group, error) {

@@ -40,7 +40,7 @@ func TestPrivateDir(t *testing.T) {
 			return dir + "/link"
 		}, "it is a symbolic link: name the folder itself"},
 		{"no parent", func(_ *testing.T, dir string) string { return dir + "/a/b" },
-			"process: make folder DIR/a/b: no such file or directory"},
+			"make folder DIR/a/b: no such file or directory"},
 		{"another's", func(t *testing.T, dir string) string {
 			needRoot(t)
 			path := mkdir(t, dir+"/old", 0o700)
@@ -55,15 +55,15 @@ func TestPrivateDir(t *testing.T) {
 			dir := t.TempDir()
 			path := tt.setup(t, dir)
 			got := ""
-			if err := PrivateDir(path); err != nil {
+			if err := privateDir(path); err != nil {
 				got = strings.ReplaceAll(err.Error(), dir, "DIR")
 			}
 			want := tt.want
-			if want != "" && !strings.HasPrefix(want, "process: ") {
-				want = "process: folder " + strings.ReplaceAll(path, dir, "DIR") + " cannot hold our sockets: " + want
+			if want != "" && !strings.HasPrefix(want, "make folder ") {
+				want = "folder " + strings.ReplaceAll(path, dir, "DIR") + " cannot hold our sockets: " + want
 			}
 			if got != want {
-				t.Errorf("PrivateDir = %q, want %q", got, want)
+				t.Errorf("privateDir = %q, want %q", got, want)
 			}
 			if info, err := os.Lstat(path); want == "" && (err != nil || filepath.Base(path) == "new" && info.Mode().Perm() != 0o700) {
 				t.Errorf("the folder: %v, %v, want mode 0700", info, err)
