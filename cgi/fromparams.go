@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // FromParams makes the request that an application received out of its
@@ -18,80 +19,170 @@ import (
 // CONTENT_LENGTH or a missing REQUEST_METHOD is an error that wraps
 // ErrMalformed.
 func FromParams(params []Field) (*Request, error) {
-	r := &Request{Received: params, ContentLength: -1}
-	if r.Received == nil {
+	r := &Request{Header: make(Header, 0, len(params))}
+	var x reading
+	x.start(r)
+	for _, p := range params {
+		if err := x.param(p.Value, meaningOf(p.Name)); err != nil {
+			return nil, err
+		}
+	}
+	if r.Received = params; params == nil {
 		r.Received = []Field{}
 	}
-	r.Header = make(Header, 0, len(params))
-	var query, scheme string
-	for _, p := range params {
-		if to := r.field(p.Name); to != nil {
-			*to = p.Value
-			continue
-		}
-		switch p.Name {
-		case "QUERY_STRING":
-			query = p.Value
-		case "HTTPS":
-			r.HTTPS = r.HTTPS || strings.EqualFold(p.Value, "on") || p.Value == "1"
-		case "REQUEST_SCHEME":
-			scheme = p.Value
-		case "CONTENT_TYPE":
-			if p.Value != "" {
-				r.Header = append(r.Header, Field{"Content-Type", p.Value})
-			}
-		case "CONTENT_LENGTH":
-			n, err := contentLength(p.Value)
-			if err != nil {
-				return nil, err
-			}
-			r.ContentLength = n
-		default:
-			if name, ok := fieldName(p.Name); ok && passes(name) {
-				r.Header = append(r.Header, Field{name, p.Value})
-			}
-		}
-	}
-	if r.Method == "" {
-		return nil, fmt.Errorf("%w: no REQUEST_METHOD", ErrMalformed)
-	}
-	r.HTTPS = r.HTTPS || strings.EqualFold(scheme, "https")
-	r.Target = target(r.Target, &r.Script, query)
-	return r, nil
+	return r, x.end()
 }
 
-// field returns where a param goes as it is; nil if it does not.
-func (r *Request) field(param string) *string {
-	switch param {
-	case "REQUEST_METHOD":
-		return &r.Method
-	case "REQUEST_URI":
-		return &r.Target
-	case "SERVER_PROTOCOL":
-		return &r.Proto
-	case "HTTP_HOST":
-		return &r.Host
-	case "REMOTE_ADDR":
-		return &r.RemoteAddr
-	case "REMOTE_PORT":
-		return &r.RemotePort
-	case "SERVER_ADDR":
-		return &r.ServerAddr
-	case "SERVER_PORT":
-		return &r.ServerPort
-	case "AUTH_TYPE":
-		return &r.AuthType
-	case "REMOTE_USER":
-		return &r.RemoteUser
-	case "DOCUMENT_ROOT":
-		return &r.Script.Root
-	case "SCRIPT_FILENAME":
-		return &r.Script.Filename
-	case "SCRIPT_NAME":
-		return &r.Script.Name
-	case "PATH_INFO":
-		return &r.Script.PathInfo
+// A reading is a request at the time when its params are read.
+type reading struct {
+	r      *Request
+	query  string
+	scheme string
+}
+
+// start begins with an empty request. Its slices are used again.
+func (x *reading) start(r *Request) {
+	*x = reading{r: r}
+	*r = Request{Role: r.Role, Header: r.Header[:0], Received: r.Received[:0], ContentLength: -1}
+}
+
+// A meaning says what a param is.
+type meaning struct {
+	is   param
+	name string // of the header field
+}
+
+type param uint8
+
+const (
+	other param = iota // kept in Received only
+	method
+	target
+	proto
+	host
+	remoteAddr
+	remotePort
+	serverAddr
+	serverPort
+	authType
+	remoteUser
+	root
+	filename
+	scriptName
+	pathInfo
+	query
+	https
+	scheme
+	contentType
+	length
+	dataLength
+	dataTime
+	headerField
+)
+
+// meaningOf is the one place that knows what the names of params mean.
+func meaningOf(name string) meaning {
+	if m, ok := meanings[name]; ok {
+		return m
 	}
+	if field, ok := fieldName(name); ok && passes(field) {
+		return meaning{headerField, field}
+	}
+	return meaning{}
+}
+
+var meanings = map[string]meaning{
+	"REQUEST_METHOD": {is: method}, "REQUEST_URI": {is: target}, "SERVER_PROTOCOL": {is: proto}, "HTTP_HOST": {is: host},
+	"REMOTE_ADDR": {is: remoteAddr}, "REMOTE_PORT": {is: remotePort}, "SERVER_ADDR": {is: serverAddr}, "SERVER_PORT": {is: serverPort},
+	"AUTH_TYPE": {is: authType}, "REMOTE_USER": {is: remoteUser}, "DOCUMENT_ROOT": {is: root}, "SCRIPT_FILENAME": {is: filename},
+	"SCRIPT_NAME": {is: scriptName}, "PATH_INFO": {is: pathInfo}, "QUERY_STRING": {is: query}, "HTTPS": {is: https},
+	"REQUEST_SCHEME": {is: scheme}, "CONTENT_TYPE": {is: contentType}, "CONTENT_LENGTH": {is: length},
+	"FCGI_DATA_LENGTH": {is: dataLength}, "FCGI_DATA_LAST_MOD": {is: dataTime},
+}
+
+// param takes one param.
+func (x *reading) param(value string, m meaning) (err error) {
+	r := x.r
+	switch m.is {
+	case method:
+		r.Method = value
+	case target:
+		r.Target = value
+	case proto:
+		r.Proto = value
+	case host:
+		r.Host = value
+	case remoteAddr:
+		r.RemoteAddr = value
+	case remotePort:
+		r.RemotePort = value
+	case serverAddr:
+		r.ServerAddr = value
+	case serverPort:
+		r.ServerPort = value
+	case authType:
+		r.AuthType = value
+	case remoteUser:
+		r.RemoteUser = value
+	case root:
+		r.Script.Root = value
+	case filename:
+		r.Script.Filename = value
+	case scriptName:
+		r.Script.Name = value
+	case pathInfo:
+		r.Script.PathInfo = value
+	case query:
+		x.query = value
+	case https:
+		r.HTTPS = r.HTTPS || strings.EqualFold(value, "on") || value == "1"
+	case scheme:
+		x.scheme = value
+	case contentType:
+		if value != "" {
+			r.Header = append(r.Header, Field{"Content-Type", value})
+		}
+	case length:
+		r.ContentLength, err = contentLength(value)
+	case headerField:
+		r.Header = append(r.Header, Field{m.name, value})
+	case dataLength, dataTime:
+		err = x.data(m.is, value)
+	}
+	return err
+}
+
+// data takes what a filter is told of its file.
+func (x *reading) data(is param, value string) error {
+	if x.r.Role != Filter {
+		return nil
+	}
+	n, ok := parseLength(value)
+	if !ok {
+		return fmt.Errorf("%w: FCGI_DATA_LENGTH or FCGI_DATA_LAST_MOD %.40q is not a number", ErrMalformed, value)
+	}
+	if x.r.Data == nil {
+		x.r.Data = &Data{Length: -1}
+	}
+	if is == dataLength {
+		x.r.Data.Length = n
+	} else {
+		x.r.Data.ModTime = time.Unix(n, 0)
+	}
+	return nil
+}
+
+// end makes of the params what takes more than one of them.
+func (x *reading) end() error {
+	r := x.r
+	switch {
+	case r.Method == "":
+		return fmt.Errorf("%w: no REQUEST_METHOD", ErrMalformed)
+	case r.Role == Filter && (r.Data == nil || r.Data.Length < 0):
+		return fmt.Errorf("%w: a filter without FCGI_DATA_LENGTH", ErrMalformed) // FastCGI 1.0 §6.4
+	}
+	r.HTTPS = r.HTTPS || strings.EqualFold(x.scheme, "https")
+	r.Target = targetOf(r.Target, &r.Script, x.query)
 	return nil
 }
 
@@ -117,9 +208,9 @@ func parseLength(s string) (int64, bool) {
 	return n, err == nil
 }
 
-// target returns the origin-form target. Apache and H2O pass an absolute
+// targetOf returns the origin-form target. Apache and H2O pass an absolute
 // REQUEST_URI when the client sent one.
-func target(uri string, s *Script, query string) string {
+func targetOf(uri string, s *Script, query string) string {
 	if !strings.HasPrefix(uri, "/") {
 		if _, rest, ok := strings.Cut(uri, "://"); ok {
 			uri = "/"

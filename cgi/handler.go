@@ -10,9 +10,10 @@ import (
 // are one, and so is an application; front ends and the servers of the
 // protocols call it.
 //
-// ctx is done when nobody waits for the answer any more. Neither w nor the
-// body of r may be used after ServeCGI has returned. A Handler may be called
-// by several goroutines at the same time.
+// ctx is done when nobody waits for the answer any more. None of ctx, w and r
+// may be used after ServeCGI has returned, because servers use them again for
+// the next request; contexts derived from ctx may, and so may the strings of
+// r. A Handler may be called by several goroutines at the same time.
 type Handler interface {
 	ServeCGI(ctx context.Context, w ResponseWriter, r *Request)
 }

@@ -55,20 +55,21 @@ func HopByHop(name string) bool {
 
 // validName reports whether a field name is a token (RFC 9110 §5.6.2).
 func validName(name string) bool {
-	if name == "" {
-		return false
-	}
 	for i := range len(name) {
-		if !isToken(name[i]) {
+		if !tokenBytes[name[i]] {
 			return false
 		}
 	}
-	return true
+	return name != ""
 }
 
-func isToken(c byte) bool {
-	return isAlnum(c) || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
-}
+// tokenBytes marks the bytes of a token.
+var tokenBytes = func() (t [256]bool) {
+	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
+		t[c] = true
+	}
+	return t
+}()
 
 func isAlnum(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'

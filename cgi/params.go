@@ -25,7 +25,8 @@ const Software = "sluice"
 //   - Fields of one name are joined with ", ", Cookie with "; ".
 //   - Extra wins over a variable of the same name and comes last. Of two in
 //     Extra with one name, the later counts.
-//   - An authorizer is not told of the body or the script (FastCGI 1.0 §6.3).
+//   - An authorizer is not told of the body or the script (FastCGI 1.0 §6.3);
+//     a filter is told of the length and the time of its file (§6.4).
 //
 // If r.Received is not nil, it is yielded as it is.
 func (r *Request) Params() iter.Seq2[string, string] {
@@ -87,6 +88,12 @@ func (r *Request) variables(yield func(name, value string) bool) bool {
 	scheme, https := "http", ""
 	if r.HTTPS {
 		scheme, https = "https", "on"
+	}
+	if r.Role == Filter && r.Data != nil {
+		if !put("FCGI_DATA_LAST_MOD", strconv.FormatInt(r.Data.ModTime.Unix(), 10)) ||
+			!put("FCGI_DATA_LENGTH", strconv.FormatInt(r.Data.Length, 10)) {
+			return false
+		}
 	}
 	return opt("DOCUMENT_ROOT", s.Root) &&
 		put("GATEWAY_INTERFACE", "CGI/1.1") &&

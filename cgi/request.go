@@ -1,12 +1,16 @@
 package cgi
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // A Request is a CGI/1.1 request as a value.
 //
 // A front end fills the fields and leaves Received nil; the meta-variables are
 // then computed by Params. On the application's side [FromParams] fills both.
-// A Request belongs to one goroutine at a time; its strings may be kept.
+// A Request belongs to one goroutine at a time; its strings may be kept, its
+// slices may not: see [Handler].
 type Request struct {
 	// Role is what the application is asked to be. Zero means Responder.
 	Role Role
@@ -60,6 +64,10 @@ type Request struct {
 	// It is not used when Body is nil.
 	ContentLength int64
 
+	// Data is the file that a [Filter] answers a changed copy of; nil in the
+	// other roles.
+	Data *Data
+
 	// Informational, if not nil, is called for each interim response (1xx)
 	// before the response itself. The header may be kept.
 	Informational func(status int, h Header)
@@ -85,6 +93,13 @@ func (r Role) String() string {
 		return "filter"
 	}
 	return "unknown role"
+}
+
+// Data is a file for a filter (FastCGI 1.0 §6.4).
+type Data struct {
+	Body    Body
+	Length  int64     // in bytes; FCGI_DATA_LENGTH
+	ModTime time.Time // when it was changed last, in whole seconds; FCGI_DATA_LAST_MOD
 }
 
 // A Script says what part of a request's path names a program or a file, and

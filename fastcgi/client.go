@@ -163,13 +163,6 @@ func (e errTimeout) Error() string   { return e.text }
 func (e errTimeout) Timeout() bool   { return true }
 func (e errTimeout) Temporary() bool { return true }
 
-func orDefault(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return d
-}
-
 func addr(network, address string) string {
 	if network == "unix" {
 		return "unix:" + address

@@ -103,7 +103,7 @@ func TestListenInTheWay(t *testing.T) {
 func TestListenModes(t *testing.T) {
 	for _, mode := range []os.FileMode{0o600, DefaultSocketMode, 0o666} {
 		path := filepath.Join(socketDir(t), "a.sock")
-		l, err := ListenMode(path, mode)
+		l, err := ListenConfig{Mode: mode}.Listen(path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,16 +30,20 @@ const (
 	TypeGetValues       Type = 9
 	TypeGetValuesResult Type = 10
 	TypeUnknownType     Type = 11
+
+	// TypeWindowUpdate is not of FastCGI 1.0: see [FlowWindow].
+	TypeWindowUpdate Type = 40
 )
 
 var typeNames = [...]string{
 	TypeBeginRequest: "BEGIN_REQUEST", TypeAbortRequest: "ABORT_REQUEST", TypeEndRequest: "END_REQUEST",
 	TypeParams: "PARAMS", TypeStdin: "STDIN", TypeStdout: "STDOUT", TypeStderr: "STDERR", TypeData: "DATA",
 	TypeGetValues: "GET_VALUES", TypeGetValuesResult: "GET_VALUES_RESULT", TypeUnknownType: "UNKNOWN_TYPE",
+	TypeWindowUpdate: "WINDOW_UPDATE",
 }
 
 func (t Type) String() string {
-	if t > 0 && int(t) < len(typeNames) {
+	if int(t) < len(typeNames) && typeNames[t] != "" {
 		return typeNames[t]
 	}
 	return fmt.Sprintf("type %d", uint8(t))

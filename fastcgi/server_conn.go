@@ -9,31 +9,40 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluice-gateway/sluice/cgi"
 )
 
-// A serverConn is a connection from a web server. The goroutine that runs
-// serve reads it and owns what is not marked otherwise; each request has a
-// goroutine that runs the handler, and writes.
+// A serverConn is a connection from a web server. One goroutine at a time
+// drives it: reads, decodes, and runs the handlers that return at once. See
+// driver for how that role passes on.
 type serverConn struct {
 	server *Server
 	nc     net.Conn
+	out    outbox
+	done   chan struct{} // closed when nothing of the connection is running any more
 
+	handlers counter // goroutines that run a handler and do not drive
+	driver   driver
+
+	// Of the goroutine that drives.
 	d        Decoder
-	control  []byte           // records that the reader has to send
-	refused  []*serverRequest // requests that are over when control is sent
-	hangUp   bool             // the connection is to be closed after control
+	small    []byte
+	big      *[]byte          // instead of small while a long body is read
+	in       []byte           // what has been read and not been decoded
+	full     bool             // the last read has filled its buffer
+	params   cgi.Receiver     // remembers the strings of the request before
+	latest   *serverRequest   // the last to begin; nil when it runs, or is over
+	bodies   []*serverRequest // whose body has begun to come, and which do not run yet
 	ignored  int              // bytes for requests that are over, since the last one began
 	pending  int              // requests whose params are not complete
 	deadline time.Time        // for reading; zero if there is none
-	handlers sync.WaitGroup
+	retire   bool             // the server has had enough requests
 
 	lingering atomic.Bool  // all is written: read to the end, throw it away
 	active    atomic.Int32 // requests that have not sent all they have to
-
-	wmu   sync.Mutex  // guards writing; taken before mu
-	vecs  [3][]byte   // backs bufs
-	bufs  net.Buffers // of the write under way
-	timed bool        // a write deadline is set
+	muxed     atomic.Bool  // the web server sends several requests at a time
+	credit    atomic.Int64 // window of its flow control, in bytes; 0 if it has none
 
 	mu       sync.Mutex // guards what follows
 	requests map[uint16]*serverRequest
@@ -45,100 +54,152 @@ type serverConn struct {
 }
 
 func newServerConn(s *Server, nc net.Conn) *serverConn {
-	return &serverConn{server: s, nc: nc, requests: make(map[uint16]*serverRequest)}
+	c := &serverConn{server: s, nc: nc, small: make([]byte, smallRead), done: make(chan struct{}), requests: make(map[uint16]*serverRequest)}
+	c.out.init(nc, s.limit.writeTimeout, c.Close)
+	c.muxed.Store(s.muxed.Load())
+	return c
 }
 
-// serve reads the connection to its end and waits for its handlers.
-func (c *serverConn) serve() {
-	err := c.read()
+// Serve serves the connection to its end.
+func (c *serverConn) Serve() {
+	defer func() { <-c.done }() // deferred, because a handler may end this goroutine
+	c.drive()
+}
+
+// drive reads and decodes until the connection ends, or until another
+// goroutine drives.
+func (c *serverConn) drive() {
+	for {
+		err := c.feed()
+		switch {
+		case err == errPassed:
+			return
+		case err == nil:
+			c.driver.fed()
+			c.watch()
+			err = c.out.flush()
+		}
+		if err == nil {
+			c.settle()
+			err = c.read()
+		}
+		if err != nil {
+			c.end(err)
+			return
+		}
+	}
+}
+
+// end ends a connection from which nothing more can be read.
+func (c *serverConn) end(err error) {
 	if errors.Is(err, ErrMalformed) {
 		c.server.warn("connection closed", slog.String("peer", c.nc.RemoteAddr().String()), slog.Any("err", err))
+		c.out.flush() // what had been answered before
 	}
-	c.close(fmt.Errorf("%w: %w", ErrConnectionLost, err))
-	c.handlers.Wait()
+	c.Close(fmt.Errorf("%w: %w", ErrConnectionLost, err))
+	c.handlers.wait()
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.server.requests.Add(-int64(len(c.requests))) // those that never had a handler
+	c.server.active.Add(-int64(len(c.requests))) // those that never had a handler
+	c.mu.Unlock()
+	if c.big != nil {
+		bigBuffers.Put(c.big)
+	}
+	close(c.done)
 }
 
-// read feeds what arrives to the decoder. A long body is read with a larger
-// buffer.
+// read fills in. A long body is read with a larger buffer.
 func (c *serverConn) read() error {
-	small := make([]byte, smallRead)
-	buf, big := small, (*[]byte)(nil)
-	defer func() {
-		if big != nil {
-			bigBuffers.Put(big)
-		}
-	}()
-	for {
-		n, err := c.nc.Read(buf)
-		switch {
-		case c.lingering.Load():
-			if c.ignored += n; c.ignored > discardBytes {
-				return errDone
-			}
-		case n > 0:
-			err = errors.Join(c.feed(buf[:n]), c.sendControl(), err)
-			c.watch()
-		}
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return fmt.Errorf("%w: a request did not come to the end of its params in time", ErrMalformed)
-		case err != nil:
-			return err
-		case n == smallRead && big == nil:
-			big = bigBuffers.Get().(*[]byte)
-			buf = *big
-		case n < smallRead && big != nil && c.active.Load() == 0:
-			bigBuffers.Put(big)
-			buf, big = small, nil
-		}
+	switch {
+	case c.full && c.big == nil:
+		c.big = bigBuffers.Get().(*[]byte)
+	case !c.full && c.big != nil && c.active.Load() == 0:
+		bigBuffers.Put(c.big)
+		c.big = nil
 	}
+	buf := c.small
+	if c.big != nil {
+		buf = *c.big
+	}
+	n, err := c.nc.Read(buf)
+	c.full = n == len(buf)
+	switch {
+	case c.lingering.Load():
+		if c.ignored += n; c.ignored > discardBytes {
+			return errDone
+		}
+	case n > 0:
+		c.in = buf[:n]
+		return nil // a lasting error comes again
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && !c.lingering.Load() {
+		return errorf("a request did not come to the end of its params in time")
+	}
+	return err
 }
 
-// feed takes the bytes of one read.
-func (c *serverConn) feed(b []byte) error {
+// feed decodes what has been read.
+func (c *serverConn) feed() error {
 	for {
-		p, rest, ok, err := c.d.Next(b)
-		if !ok || err != nil {
+		p, rest, ok, err := c.d.Next(c.in)
+		c.in = rest
+		if err != nil {
 			return err
 		}
-		if err := c.take(p); err != nil {
+		if !ok {
+			break
+		}
+		ready, err := c.take(p)
+		if err != nil {
 			return err
 		}
-		b = rest
+		if ready != nil && !c.run(ready) {
+			return errPassed
+		}
 	}
+	c.spawnBodies()
+	if c.retire {
+		c.retire = false
+		c.server.loop.Retire()
+	}
+	return nil
 }
 
-// take handles one piece. An error ends the connection.
-func (c *serverConn) take(p Piece) error {
+// spawnBodies runs the handlers of the requests whose body has not come to its
+// end: they wait for it, and the driver must not.
+func (c *serverConn) spawnBodies() {
+	for _, q := range c.bodies {
+		if q.state == wantStdin {
+			c.spawn(q)
+		}
+	}
+	clear(c.bodies)
+	c.bodies = c.bodies[:0]
+}
+
+// take handles one piece. If that completes a request, it is to be run. An
+// error ends the connection.
+func (c *serverConn) take(p Piece) (ready *serverRequest, err error) {
 	switch {
 	case p.ID == 0:
-		return c.manage(p)
+		return nil, c.manage(p)
 	case p.Type == TypeBeginRequest:
-		return c.begin(p)
+		return nil, c.begin(p)
 	}
-	c.mu.Lock()
-	q := c.requests[p.ID]
-	c.mu.Unlock()
+	q := c.latest
+	if q == nil || q.id != p.ID {
+		c.mu.Lock()
+		q = c.requests[p.ID]
+		c.mu.Unlock()
+	}
 	if q == nil {
 		// FastCGI 1.0 §3.3: a record of a request that is not active is
 		// ignored. Most of them are the rest of a body that was not wanted.
 		if c.ignored += len(p.Content); c.ignored > discardBytes {
-			return fmt.Errorf("%w: %v for request %d, which is over, does not end", ErrMalformed, p.Type, p.ID)
+			return nil, errorf("%v for request %d, which is over, does not end", p.Type, p.ID)
 		}
-		return nil
+		return nil, nil
 	}
-	switch p.Type {
-	case TypeParams:
-		return q.takeParams(p)
-	case TypeStdin:
-		return q.takeStdin(p)
-	case TypeAbortRequest:
-		q.takeAbort()
-	}
-	return nil
+	return q.take(p)
 }
 
 // begin handles BEGIN_REQUEST.
@@ -147,6 +208,7 @@ func (c *serverConn) begin(p Piece) error {
 	if err != nil {
 		return err
 	}
+	s := c.server
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -155,58 +217,44 @@ func (c *serverConn) begin(p Piece) error {
 	case c.lingering.Load():
 		return nil // too late for any answer
 	case c.requests[p.ID] != nil:
-		return fmt.Errorf("%w: BEGIN_REQUEST for request %d, which is active", ErrMalformed, p.ID)
+		return errorf("BEGIN_REQUEST for request %d, which is active", p.ID)
 	}
 	status := RequestComplete
 	switch {
-	case b.Role != RoleResponder:
+	case s.handler(b.Role) == nil:
 		status = UnknownRole
-	case c.refuse, len(c.requests) >= limit(c.server.MaxConnRequests, DefaultMaxConnRequests), !c.server.admit():
+	case c.refuse, len(c.requests) >= s.limit.connActive, !s.admit():
 		status = Overloaded
 	}
 	if status != RequestComplete {
-		c.control = AppendEndRequest(c.control, p.ID, End{Status: status})
-		c.hangUp = c.hangUp || !b.KeepConn
+		c.out.add(func(dst []byte) []byte { return AppendEndRequest(dst, p.ID, End{Status: status}) })
+		c.last = c.last || !b.KeepConn
 		c.unread = true
 		return nil
 	}
+	switch {
+	case len(c.requests) > 0, p.ID > 2:
+		c.muxed.Store(true) // those that send one at a time know no such ids
+	case !c.muxed.Load():
+		c.out.unread.Store(0) // who asks again has seen the end of the answer before
+	}
 	c.last = c.last || !b.KeepConn
-	c.requests[p.ID] = newServerRequest(c, p.ID)
+	c.latest = newServerRequest(c, p.ID, b.Role)
+	c.requests[p.ID] = c.latest
 	c.active.Add(1)
 	c.pending++
 	c.ignored = 0
+	if s.total.Add(1) == s.MaxRequests {
+		c.retire = true
+	}
 	return nil
-}
-
-// sendControl sends what the reader itself has to say, and hangs up if that
-// was all there is to do.
-func (c *serverConn) sendControl() error {
-	if len(c.control) == 0 || c.lingering.Load() {
-		return nil
-	}
-	c.wmu.Lock()
-	err := c.write(nil, c.control)
-	c.wmu.Unlock()
-	c.control = c.control[:0]
-	for _, q := range c.refused {
-		c.remove(q, false)
-		c.active.Add(-1)
-	}
-	c.refused = c.refused[:0]
-	if c.hangUp {
-		c.mu.Lock()
-		c.last = true
-		c.mu.Unlock()
-	}
-	c.settle()
-	return err
 }
 
 // watch sets the deadline by which the params of all requests that have begun
 // must be here, or a record that has begun, if nothing else is going on. It is
-// called after each read; most requests are complete by then.
+// called before each read; most requests are complete by then.
 func (c *serverConn) watch() {
-	timeout := orDefault(c.server.ParamsTimeout, DefaultParamsTimeout)
+	timeout := c.server.limit.paramsTimeout
 	if timeout < 0 {
 		return
 	}
@@ -228,134 +276,5 @@ func (c *serverConn) watch() {
 	if !c.lingering.Load() {
 		c.deadline = deadline
 		c.nc.SetReadDeadline(deadline)
-	}
-}
-
-// write sends b and more for q, or for the reader if q is nil, in one write if
-// the connection can do that. A write that cannot block needs no deadline: if
-// it is the first one of the only request there is, the web server has read
-// all that came before. c.wmu is held.
-func (c *serverConn) write(q *serverRequest, b []byte, more ...[]byte) error {
-	c.bufs = append(c.vecs[:0], b)
-	size := len(b)
-	for _, m := range more {
-		c.bufs = append(c.bufs, m)
-		size += len(m)
-	}
-	var deadline time.Time
-	safe := false
-	if q != nil {
-		deadline = q.deadline
-		safe = !q.sent && size <= surelyTaken && c.active.Load() == 1
-		q.sent = true
-	}
-	if t := orDefault(c.server.WriteTimeout, DefaultServerWriteTimeout); t > 0 && !safe {
-		if byTimeout := time.Now().Add(t); deadline.IsZero() || byTimeout.Before(deadline) {
-			deadline = byTimeout
-		}
-	}
-	if set := !deadline.IsZero(); set || c.timed {
-		c.nc.SetWriteDeadline(deadline)
-		c.timed = set
-	}
-	var err error
-	if len(more) == 0 {
-		_, err = c.nc.Write(b)
-	} else {
-		_, err = c.bufs.WriteTo(c.nc)
-	}
-	c.vecs = [3][]byte{}
-	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrConnectionLost, err)
-		c.close(err)
-	}
-	return err
-}
-
-// remove takes a request that ends out of the table. This comes before
-// END_REQUEST is written: its id may be used again as soon as the web server
-// has seen that.
-func (c *serverConn) remove(q *serverRequest, complete bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.requests, q.id)
-	c.unread = c.unread || !complete
-	c.server.requests.Add(-1)
-}
-
-// settle hangs up if no request is left and none is to come.
-func (c *serverConn) settle() {
-	c.mu.Lock()
-	hangUp := c.last && len(c.requests) == 0 && c.cause == nil && !c.lingering.Load()
-	linger := hangUp && c.unread && c.linger(discardTime)
-	c.mu.Unlock()
-	if hangUp && !linger {
-		c.close(errDone)
-	}
-}
-
-// linger ends the writing and lets the reader throw away what the web server
-// has still to say. To close with unread bytes would make the kernel reset the
-// connection and take the answer away again. c.mu is held.
-func (c *serverConn) linger(d time.Duration) bool {
-	half, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return false
-	}
-	c.lingering.Store(true)
-	c.nc.SetReadDeadline(time.Now().Add(d))
-	return true
-}
-
-// breakResponse closes the connection, which must not carry END_REQUEST for a
-// response that is not complete.
-func (c *serverConn) breakResponse() {
-	c.mu.Lock()
-	c.last, c.refuse = true, true
-	alone := len(c.requests) == 0
-	if !alone && c.cause == nil && c.grace == nil {
-		c.grace = time.AfterFunc(breakGrace, func() { c.close(errBrokenConn) })
-	}
-	c.mu.Unlock()
-	if alone {
-		c.close(errDone)
-	}
-}
-
-var errBrokenConn = fmt.Errorf("%w: closed to break another response", ErrConnectionLost)
-
-// drain lets the requests end and takes no more.
-func (c *serverConn) drain() {
-	c.mu.Lock()
-	c.last, c.refuse = true, true
-	if c.lingering.Load() {
-		c.nc.SetReadDeadline(time.Now().Add(shutdownDiscard))
-		c.mu.Unlock()
-		return
-	}
-	c.mu.Unlock()
-	c.settle()
-}
-
-// close closes the connection and cancels what is left of its requests, the
-// first time it is called.
-func (c *serverConn) close(cause error) {
-	c.mu.Lock()
-	if c.cause != nil {
-		c.mu.Unlock()
-		return
-	}
-	c.cause = cause
-	if c.grace != nil {
-		c.grace.Stop()
-	}
-	left := make([]*serverRequest, 0, len(c.requests))
-	for _, q := range c.requests {
-		left = append(left, q)
-	}
-	c.mu.Unlock()
-	c.nc.Close()
-	for _, q := range left {
-		q.lose(cause)
 	}
 }

@@ -11,12 +11,13 @@ var (
 	ErrShutdown       = errors.New("fastcgi: server shut down before the request was done")
 )
 
+// ErrRetired is what Serve returns when MaxRequests have been served.
+var ErrRetired = errors.New("fastcgi: server has served MaxRequests requests")
+
 var (
-	errHeaderTwice = errors.New("fastcgi: write header: the response has one already")
-	errBroken      = errors.New("fastcgi: write: response aborted")
-	errEnded       = errors.New("fastcgi: write: the handler has returned")
-	errReadEnded   = errors.New("fastcgi: read request body: the handler has returned")
-	errCancelled   = errors.New("fastcgi: read request body: cancelled")
+	errEnded     = errors.New("fastcgi: write: the handler has returned")
+	errReadEnded = errors.New("fastcgi: read request body: the handler has returned")
+	errCancelled = errors.New("fastcgi: read request body: cancelled")
 
 	// errDone closes a connection on which nothing is left to do.
 	errDone = errors.New("fastcgi: connection done")

@@ -202,36 +202,6 @@ func TestServerHeadHasNoBody(t *testing.T) {
 	})
 }
 
-// What a handler leaves behind must not reach the next request.
-func TestServerReplyAfterReturn(t *testing.T) {
-	var kept cgi.ResponseWriter
-	var body cgi.Body
-	s := &Server{Handler: cgi.HandlerFunc(func(_ context.Context, w cgi.ResponseWriter, r *cgi.Request) {
-		if kept == nil {
-			kept, body = w, r.Body
-			return
-		}
-		_, err := io.WriteString(kept, "late")
-		_, err2 := io.WriteString(cgi.Stderr(kept), "late")
-		_, err3 := body.Read(make([]byte, 1))
-		if err != errEnded || err2 == nil || err3 == nil || kept.WriteHeader(500, nil) == nil || kept.Flush() == nil {
-			t.Error(err, err2, err3)
-		}
-		kept.Abort()
-		body.Cancel()
-		io.WriteString(w, "hello")
-	})}
-	inBubble(t, s, func(t *testing.T, dial func() *web) {
-		w := dial()
-		w.send(beginK1 + get1 + endParams1 + stdin1("x") + endStdin1)
-		w.replies()
-		w.send(wholeK1)
-		if got := w.replies(); got != ok1 {
-			t.Errorf("replies = %s", got)
-		}
-	})
-}
-
 // A response that must be broken closes its connection, but others on it have
 // some time to end.
 func TestServerAbortBesideOthers(t *testing.T) {

@@ -6,169 +6,239 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
 )
 
-// A requestState says what of a request may come next. Its end is not a
-// state: then it is not in its connection's table any more.
+// A requestState says what of a request may come next.
 type requestState uint8
 
 const (
 	wantParams requestState = iota // PARAMS
-	wantStdin                      // the first of STDIN, which tells whether there is a body
-	running                        // STDIN, while the handler runs
-	refused                        // nothing: an answer is on its way, without a handler
+	wantStdin                      // STDIN: its end, or what shows that there is a body
+	running                        // the rest of STDIN, and DATA, while the handler runs
+	dropped                        // nothing: it never runs
 )
 
-// A serverRequest is one request at the application's end. Handlers may keep
-// parts of it, so it is used once.
+// A serverRequest is one request at the application's end.
 type serverRequest struct {
 	c  *serverConn
 	id uint16
 
-	// Of the connection's reader.
+	// Of the goroutine that drives the connection.
 	state requestState
-	raw   *bytesBuffer // PARAMS so far
-	since time.Time    // when it was first seen to be incomplete
+	raw   []byte    // PARAMS so far
+	since time.Time // when it was first seen to be incomplete
 
-	r      *cgi.Request // set before the handler runs, like ctx and cancel
-	ctx    context.Context
-	cancel context.CancelCauseFunc
+	r      cgi.Request
+	ctx    requestContext
+	stdin  stdin
+	data   stdin // of a filter
+	reply  cgi.Reply
+	credit credit      // for STDOUT
+	run    uint64      // the run in line, if it is one
+	exited bool        // the handler has ended its goroutine
+	lent   atomic.Bool // Stderr was asked for
 
-	stdin stdin
-	reply reply
-
-	// Guarded by the connection's wmu.
-	sent     bool      // something has been written
-	stderr   bool      // to STDERR
-	over     bool      // END_REQUEST has been written, or will never be
-	deadline time.Time // for writing, set by the handler
+	mu       sync.Mutex // guards what follows; taken before the outbox's
+	stderr   bool       // something has been sent to STDERR
+	over     bool       // END_REQUEST has been put in the outbox, or will never be
+	deadline time.Time  // for writing, set by the handler
 }
 
-func newServerRequest(c *serverConn, id uint16) *serverRequest {
-	q := &serverRequest{c: c, id: id}
-	q.ctx, q.cancel = context.WithCancelCause(context.Background())
-	q.stdin.init(limit(c.server.MaxBodyAhead, DefaultMaxBodyAhead))
-	q.reply.q = q
+var serverRequests = sync.Pool{New: func() any { return new(serverRequest) }}
+
+func newServerRequest(c *serverConn, id, role uint16) *serverRequest {
+	q := serverRequests.Get().(*serverRequest)
+	q.c, q.id = c, id
+	q.r.Role = cgi.Role(role - RoleResponder)
+	q.reply.Reset(q, &q.r)
+	q.credit.init(c.credit.Load())
 	return q
+}
+
+// free makes a request that has run in line ready to be used again, unless
+// something of it was given away that may outlive the handler. Others are not
+// used again: the driver may have looked them up in the meantime.
+func (q *serverRequest) free() {
+	if q.lent.Load() || q.ctx.asked() || cap(q.raw) > keptBuffer {
+		return
+	}
+	q.c, q.raw, q.state = nil, q.raw[:0], wantParams
+	q.since, q.deadline = time.Time{}, time.Time{}
+	q.ctx.reset()
+	q.run, q.exited, q.stderr, q.over = 0, false, false, false
+	q.stdin.q, q.data.q = nil, nil
+	serverRequests.Put(q)
 }
 
 func errorf(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
 }
 
-// takeParams handles a piece of PARAMS.
-func (q *serverRequest) takeParams(p Piece) error {
-	switch {
-	case q.state == refused:
-		return nil
-	case q.state != wantParams:
-		return errorf("PARAMS of request %d after their end", q.id)
+// take handles one piece. It returns q when that is ready to run.
+func (q *serverRequest) take(p Piece) (ready *serverRequest, err error) {
+	switch p.Type {
+	case TypeParams:
+		return q.takeParams(p)
+	case TypeStdin:
+		return q.takeStdin(p)
+	case TypeData:
+		return nil, q.takeData(p)
+	case TypeAbortRequest:
+		q.takeAbort()
+	case TypeWindowUpdate:
+		return nil, q.takeWindowUpdate(p)
 	}
-	if q.raw == nil {
-		q.raw = bodies.Get().(*bytesBuffer)
-	}
-	if !p.Ends {
-		if max := limit(q.c.server.MaxParams, DefaultMaxParams); len(q.raw.b)+len(p.Content) > max {
-			q.refuse(431, fmt.Errorf("%w: more than %d bytes", ErrTooLong, max))
-			return nil
-		}
-		q.raw.b = append(q.raw.b, p.Content...)
-		return nil
-	}
-	fields, err := ParsePairs(q.raw.b, limit(q.c.server.MaxPairs, DefaultMaxPairs))
-	switch {
-	case errors.Is(err, ErrTooLong):
-		q.refuse(431, err)
-		return nil
-	case err != nil:
-		q.refuse(400, err)
-		return nil
-	}
-	r, err := cgi.FromParams(fields)
-	if err != nil {
-		q.refuse(400, err)
-		return nil
-	}
-	q.raw.free()
-	q.raw = nil
-	q.r = r
-	q.state = wantStdin
-	if r.ContentLength > 0 {
-		q.start(true)
-	}
-	return nil
+	return nil, nil
 }
 
-// takeStdin handles a piece of STDIN.
-func (q *serverRequest) takeStdin(p Piece) error {
-	switch q.state {
-	case refused:
-		return nil
-	case wantParams:
-		return errorf("STDIN of request %d before the end of its PARAMS", q.id)
-	case wantStdin:
-		q.start(!p.Ends && q.r.ContentLength != 0)
+// takeParams handles a piece of PARAMS.
+func (q *serverRequest) takeParams(p Piece) (ready *serverRequest, err error) {
+	if q.state != wantParams {
+		return nil, errorf("PARAMS of request %d after their end", q.id)
 	}
-	switch {
-	case p.Ends:
-		q.stdin.end()
-	case !q.stdin.fits():
-		// The reader is about to wait, perhaps for long: what it has to say
-		// must go out first. An error is seen by the next Read.
-		q.c.sendControl()
-		fallthrough
-	default:
-		if !q.stdin.add(p.Content) {
-			return errorf("STDIN of request %d after its end", q.id)
+	if !p.Ends {
+		if max := q.c.server.limit.params; len(q.raw)+len(p.Content) > max {
+			q.refuse(431, fmt.Errorf("%w: more than %d bytes", ErrTooLong, max))
+			return nil, nil
 		}
+		q.raw = append(q.raw, p.Content...)
+		return nil, nil
 	}
-	return nil
+	if status, err := q.c.receive(&q.r, q.raw); err != nil {
+		q.refuse(status, err)
+		return nil, nil
+	}
+	q.state = wantStdin
+	switch q.r.Role {
+	case cgi.Authorizer: // has no STDIN (FastCGI 1.0 §6.3)
+		return q, nil
+	case cgi.Filter:
+		q.expectBody()
+		q.c.bodies = append(q.c.bodies, q)
+		return nil, nil
+	}
+	if q.r.ContentLength > 0 {
+		q.expectBody()
+		q.c.bodies = append(q.c.bodies, q)
+	}
+	return nil, nil
+}
+
+// receive makes the request of its params. On an error, status is the answer.
+func (c *serverConn) receive(r *cgi.Request, raw []byte) (status int, err error) {
+	if _, err := countPairs(raw, c.server.limit.pairs); errors.Is(err, ErrTooLong) {
+		return 431, err
+	} else if err != nil {
+		return 400, err
+	}
+	c.params.Start(r)
+	for len(raw) > 0 {
+		name, value, w := pairLens(raw)
+		raw = raw[w:]
+		if err := c.params.Param(raw[:name], raw[name:name+value]); err != nil {
+			return 400, err
+		}
+		raw = raw[name+value:]
+	}
+	return 400, c.params.End()
+}
+
+// expectBody makes ready for a body.
+func (q *serverRequest) expectBody() {
+	q.stdin.init(q, TypeStdin, q.r.ContentLength)
+	q.r.Body = &q.stdin
+	if q.r.Data != nil {
+		q.data.init(q, TypeData, q.r.Data.Length)
+		q.r.Data.Body = &q.data
+	}
+}
+
+// takeStdin handles a piece of STDIN. A body that is here to its end before all
+// that has been read is decoded does not need a goroutine of its own.
+func (q *serverRequest) takeStdin(p Piece) (ready *serverRequest, err error) {
+	switch {
+	case q.state == wantParams:
+		return nil, errorf("STDIN of request %d before the end of its PARAMS", q.id)
+	case q.r.Role == cgi.Authorizer:
+		return nil, nil
+	case q.r.Body == nil && q.state == wantStdin && !p.Ends && q.r.ContentLength != 0:
+		q.expectBody()
+		q.c.bodies = append(q.c.bodies, q)
+	}
+	if err := q.stdin.take(p); err != nil {
+		return nil, err
+	}
+	if p.Ends && q.state == wantStdin && q.r.Role != cgi.Filter {
+		return q, nil
+	}
+	return nil, nil
+}
+
+// takeData handles a piece of DATA, which only filters get.
+func (q *serverRequest) takeData(p Piece) error {
+	switch {
+	case q.state == wantParams:
+		return errorf("DATA of request %d before the end of its PARAMS", q.id)
+	case q.r.Role != cgi.Filter:
+		return nil // a stream that is not for this role
+	}
+	return q.data.take(p)
 }
 
 // takeAbort handles ABORT_REQUEST. The answer to it is END_REQUEST, which
 // comes when the handler has returned.
 func (q *serverRequest) takeAbort() {
-	switch q.state {
-	case wantParams, wantStdin:
-		q.state = refused
-		q.c.pending--
-		q.c.control = AppendEndRequest(q.c.control, q.id, End{})
-		q.c.refused = append(q.c.refused, q)
-		q.drop()
-	case running:
+	if q.state == running {
 		q.lose(ErrAborted)
+		return
 	}
+	q.drop(func(dst []byte) []byte { return AppendEndRequest(dst, q.id, End{}) })
 }
 
 // refuse answers with a status, without the handler.
 func (q *serverRequest) refuse(status int, why error) {
-	c := q.c
-	c.server.warn("request refused", slog.String("peer", c.nc.RemoteAddr().String()), slog.Int("status", status), slog.Any("err", why))
-	text := statusText(status)
+	q.c.server.warn("request refused", slog.String("peer", q.c.nc.RemoteAddr().String()), slog.Int("status", status), slog.Any("err", why))
+	text := cgi.StatusText(status)
 	head := fmt.Sprintf("Status: %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n%s\n", status, text, text)
-	c.control = AppendStream(c.control, TypeStdout, q.id, []byte(head))
-	c.control = AppendEnd(c.control, TypeStdout, q.id)
-	c.control = AppendEndRequest(c.control, q.id, End{})
-	c.refused = append(c.refused, q)
-	c.pending--
-	q.state = refused
-	q.drop()
+	q.drop(func(dst []byte) []byte {
+		dst = AppendStream(dst, TypeStdout, q.id, []byte(head))
+		dst = AppendEnd(dst, TypeStdout, q.id)
+		return AppendEndRequest(dst, q.id, End{})
+	})
 }
 
-// drop frees what a request holds that will not run.
-func (q *serverRequest) drop() {
-	q.raw.free()
-	q.raw = nil
-	q.cancel(nil)
+// drop ends a request that does not run. What follows of it is ignored.
+func (q *serverRequest) drop(last func(dst []byte) []byte) {
+	c := q.c
+	q.state = dropped
+	c.pending--
+	c.latest = nil
+	q.stdin.close()
+	q.data.close()
+	c.remove(q, false)
+	c.out.add(last)
+	c.active.Add(-1)
+	q.ctx.end(ErrAborted)
+}
+
+// takeWindowUpdate handles a piece of WINDOW_UPDATE.
+func (q *serverRequest) takeWindowUpdate(p Piece) error {
+	n, err := parseWindowUpdate(p)
+	if err != nil {
+		return err
+	}
+	return q.credit.give(n)
 }
 
 // overdue returns the time by which the params must be here, or deadline if
 // that is earlier.
 func (q *serverRequest) overdue(now time.Time, timeout time.Duration, deadline time.Time) time.Time {
-	if q.state != wantParams && q.state != wantStdin {
+	if q.state == running {
 		return deadline
 	}
 	if q.since.IsZero() {
@@ -180,33 +250,28 @@ func (q *serverRequest) overdue(now time.Time, timeout time.Duration, deadline t
 	return deadline
 }
 
-// start runs the handler. The connection waits for its goroutine, which ends
-// when the handler returns: ctx tells it to, and no Read or Write of it blocks
-// once the connection is closed.
-func (q *serverRequest) start(body bool) {
+// start is called by the driver when the handler is about to run.
+func (c *serverConn) start(q *serverRequest) {
 	q.state = running
-	q.c.pending--
-	if body {
-		q.r.Body = &q.stdin
-		q.stdin.expect(q.r.ContentLength)
-	} else {
+	c.pending--
+	c.latest = nil
+	if q.r.Body == nil {
 		q.r.ContentLength = 0
-		q.stdin.expect(0)
 	}
-	q.c.handlers.Add(1)
-	go q.run()
 }
 
-func (q *serverRequest) run() {
-	defer q.c.handlers.Done()
+// serve runs the handler, and ends the request.
+func (q *serverRequest) serve() {
 	returned := false
 	defer func() {
 		if !returned {
-			q.failed(recover()) // nil after runtime.Goexit
+			v := recover()
+			q.exited = v == nil // runtime.Goexit
+			q.failed(v)
 		}
 		q.end()
 	}()
-	q.c.server.Handler.ServeCGI(q.ctx, &q.reply, q.r)
+	q.c.server.handler(uint16(q.r.Role)+RoleResponder).ServeCGI(&q.ctx, q, &q.r)
 	returned = true
 }
 
@@ -219,50 +284,59 @@ func (q *serverRequest) failed(v any) {
 			slog.Any("panic", v),
 			slog.String("stack", string(debug.Stack())))
 	}
-	q.reply.fail()
+	q.reply.Fail()
 }
 
 // lose tells the handler that nobody waits for its answer.
 func (q *serverRequest) lose(cause error) {
-	q.cancel(cause)
+	q.ctx.end(cause)
 	q.stdin.fail(cause)
+	q.data.fail(cause)
+	q.credit.fail(cause)
 }
 
-// gone returns why nobody waits for the answer, or nil.
-func (q *serverRequest) gone() error {
-	if q.ctx.Err() == nil {
-		return nil
-	}
-	return context.Cause(q.ctx)
-}
-
-// end is called when the handler has returned.
+// end is called when the handler has returned. Its last records leave with the
+// next flush.
 func (q *serverRequest) end() {
 	c := q.c
 	complete := q.stdin.close()
-	out, whole := q.reply.end()
-	c.wmu.Lock()
+	if q.r.Role == cgi.Filter {
+		complete = q.data.close() && complete
+	}
+	rest, whole, err := q.reply.End()
+	if err != nil && q.Gone() == nil {
+		c.server.warn("response refused", slog.Any("err", err))
+	}
+	gone := q.Gone()
+	if gone == nil && len(rest) > 0 && q.credit.limited() {
+		rest, gone = q.spend(rest)
+	}
+	q.mu.Lock()
 	q.over = true
 	c.remove(q, complete)
-	if out != nil {
-		if whole {
-			out.b = q.appendEnd(out.b)
-		}
-		c.write(q, out.b) // an error closes the connection, which is all there is to do
+	switch {
+	case gone == nil:
+		c.out.add(func(dst []byte) []byte { return q.appendLast(dst, rest, whole) })
+	case errors.Is(gone, ErrAborted):
+		whole = true
+		c.out.add(func(dst []byte) []byte { return q.appendLast(dst, nil, true) })
 	}
-	c.wmu.Unlock()
+	q.mu.Unlock()
 	c.active.Add(-1)
-	out.free()
-	q.cancel(nil)
-	if whole {
-		c.settle()
-	} else {
+	q.ctx.end(nil)
+	if !whole && gone == nil {
+		c.out.flush()
 		c.breakResponse()
 	}
 }
 
-// appendEnd appends the ends of the streams, and of the request.
-func (q *serverRequest) appendEnd(dst []byte) []byte {
+// appendLast appends what is left of STDOUT and, if the response is whole, the
+// ends of the streams, and of the request.
+func (q *serverRequest) appendLast(dst, rest []byte, whole bool) []byte {
+	dst = AppendStream(dst, TypeStdout, q.id, rest)
+	if !whole {
+		return dst
+	}
 	if q.stderr {
 		dst = AppendEnd(dst, TypeStderr, q.id)
 	}

@@ -1,91 +1,106 @@
 package fastcgi
 
 import (
+	"fmt"
 	"io"
 	"sync"
+	"time"
+
+	"github.com/sluice-gateway/sluice/internal/spill"
 )
 
-// A stdin is the body of a request at the application's end: what has come of
-// STDIN and has not been read. Two goroutines meet in it, the reader of the
-// connection and the handler. It yields as many bytes as CONTENT_LENGTH says,
-// or an error (FastCGI 1.0 §6.2).
+// A stdin is the body of a request at the application's end, or the file of a
+// filter: what has come of STDIN, or DATA, and has not been read. Two
+// goroutines meet in it, the driver of the connection and the handler. It
+// yields as many bytes as were announced, or an error (FastCGI 1.0 §6.2).
 type stdin struct {
-	max int // bytes that are held before the connection's reader waits
+	q    *serverRequest // nil if there is no body
+	kind Type
 
 	mu      sync.Mutex // guards what follows
 	changed sync.Cond
-	buf     *bytesBuffer
-	off     int   // what of buf has been read
-	left    int64 // bytes to come, or -1 if that is not known
-	ended   bool  // the end of STDIN has come
-	closed  bool  // nobody reads any more: throw away what comes
-	err     error // why no more will come
+	queue   spill.Queue
+	next    []byte // of the queue
+	left    int64  // bytes to come, or -1 if that is not known
+	taken   int64  // bytes that were read since the last credit for them
+	granted int64  // bytes that may come, by the flow control
+	ended   bool   // the end of the stream has come
+	closed  bool   // nobody reads any more: throw away what comes
+	err     error  // why no more will come
 }
 
-func (s *stdin) init(max int) {
-	s.max = max
+// init makes it ready for a body of that length, -1 if it is not known.
+func (s *stdin) init(q *serverRequest, kind Type, length int64) {
+	*s = stdin{q: q, kind: kind, left: length, granted: q.c.window()}
 	s.changed.L = &s.mu
+	s.queue.Store, s.queue.Window = q.c.server.limit.bodies, q.c.server.limit.bodyAhead
 }
 
-// expect sets the length of the body, -1 if it is not known.
-func (s *stdin) expect(length int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.left = length
-}
-
-// fits reports whether add will not wait.
-func (s *stdin) fits() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.room()
-}
-
-func (s *stdin) room() bool {
-	return s.closed || s.err != nil || s.ended || s.left == 0 || s.buf == nil || len(s.buf.b)-s.off < s.max
-}
-
-// add takes bytes that have come, and waits for room first. It returns false
-// if STDIN has ended before.
-func (s *stdin) add(p []byte) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for !s.room() {
-		s.changed.Wait()
+// take handles a piece of the stream. It may wait for the handler to read.
+func (s *stdin) take(p Piece) error {
+	if s.q == nil { // there was no body to expect
+		return nil
 	}
-	if s.ended {
-		return false
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.ended:
+		return errorf("%v of request %d after its end", s.kind, s.q.id)
+	case p.Ends:
+		s.ended = true
+		s.changed.Broadcast()
+		return nil
+	}
+	b := p.Content
+	if s.q.c.window() > 0 {
+		if s.granted -= int64(len(b)); s.granted < 0 {
+			return errorf("%v of request %d exceeds the credit for it", s.kind, s.q.id)
+		}
 	}
 	if s.left >= 0 {
-		p = p[:min(int64(len(p)), s.left)]
-		s.left -= int64(len(p))
+		b = b[:min(int64(len(b)), s.left)]
+		s.left -= int64(len(b))
 	}
-	if s.closed || s.err != nil || len(p) == 0 {
-		return true
+	s.makeRoom()
+	if s.closed || s.err != nil || len(b) == 0 {
+		return nil
 	}
-	if s.buf == nil {
-		s.buf = bodies.Get().(*bytesBuffer)
+	if err := s.queue.Write(b); err != nil {
+		s.err = fmt.Errorf("fastcgi: request body: %w", err)
 	}
-	if s.off > 0 && len(s.buf.b)+len(p) > cap(s.buf.b) {
-		n := copy(s.buf.b, s.buf.b[s.off:])
-		s.buf.b, s.off = s.buf.b[:n], 0
-	}
-	s.buf.b = append(s.buf.b, p...)
 	s.changed.Broadcast()
-	return true
+	return nil
 }
 
-// end notes the end of STDIN.
-func (s *stdin) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended = true
-	s.changed.Broadcast()
+// makeRoom waits until the handler has read on, if there is no other request
+// that would wait, too. Before that, all that the driver has to do is done.
+func (s *stdin) makeRoom() {
+	c := s.q.c
+	for first := true; s.full() && !c.muxed.Load(); first = false {
+		if first {
+			s.mu.Unlock()
+			c.spawnBodies()
+			c.out.flush()
+			s.mu.Lock()
+			continue
+		}
+		s.changed.Wait()
+	}
+}
+
+// full reports whether no more should come. Before it is known whether the web
+// server sends several requests at a time, more than the window is taken, so
+// that those can show themselves.
+func (s *stdin) full() bool {
+	return !s.closed && s.err == nil && s.queue.Len()/unproven >= int64(s.q.c.server.limit.bodyAhead)
 }
 
 // fail notes that no more will come. A body that is here to its end can still
 // be read.
 func (s *stdin) fail(err error) {
+	if s.q == nil {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil && !s.ended && s.left != 0 {
@@ -95,13 +110,16 @@ func (s *stdin) fail(err error) {
 }
 
 // close frees the body when the handler has returned. It reports whether all
-// of STDIN had come.
+// of the stream had come.
 func (s *stdin) close() (complete bool) {
+	if s.q == nil {
+		return true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.buf.free()
-	s.buf, s.off = nil, 0
+	s.queue.Close()
+	s.next = nil
 	s.changed.Broadcast()
 	return s.ended && s.err == nil
 }
@@ -111,18 +129,23 @@ func (s *stdin) Read(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
+		if len(s.next) == 0 && !s.closed && s.queue.Len() > 0 {
+			b, err := s.queue.Next()
+			if err != nil {
+				s.err = fmt.Errorf("fastcgi: request body: %w", err)
+			}
+			s.next = b
+		}
 		switch {
 		case s.closed:
 			return 0, errReadEnded
 		case s.err == errCancelled:
 			return 0, s.err
-		case s.buf != nil:
-			n := copy(p, s.buf.b[s.off:])
-			if s.off += n; s.off == len(s.buf.b) {
-				s.buf.free()
-				s.buf, s.off = nil, 0
-			}
+		case len(s.next) > 0:
+			n := copy(p, s.next)
+			s.next = s.next[n:]
 			s.changed.Broadcast()
+			s.grant(n)
 			return n, nil
 		case s.err != nil:
 			return 0, s.err
@@ -135,6 +158,21 @@ func (s *stdin) Read(p []byte) (int, error) {
 		}
 		s.changed.Wait()
 	}
+}
+
+// grant tells the web server that it may send more, if it waits for that. mu
+// is held, and released while the record is on its way.
+func (s *stdin) grant(n int) {
+	window := s.q.c.window()
+	if s.taken += int64(n); window == 0 || s.ended || s.taken < window/2 {
+		return
+	}
+	more := s.taken
+	s.taken = 0
+	s.granted += more
+	s.mu.Unlock()
+	s.q.c.out.send(func(dst []byte) []byte { return AppendWindowUpdate(dst, s.q.id, uint32(more)) }, nil, time.Time{})
+	s.mu.Lock()
 }
 
 // Cancel implements cgi.Body.

@@ -27,8 +27,8 @@ func TestServerHoldsWebServerBack(t *testing.T) {
 		w := dial()
 		sent := make(chan bool)
 		go func() {
-			w.send(beginK1 + get1 + endParams1 + stdin1(strings.Repeat("x", 15)))
-			w.send("\x01\x09\x00\x00\x00\x00\x00\x00" + stdin1(strings.Repeat("x", 15)) + stdin1("y") + endStdin1)
+			w.send(beginK1 + get1 + endParams1 + stdin1(strings.Repeat("x", 500)))
+			w.send("\x01\x09\x00\x00\x00\x00\x00\x00" + stdin1(strings.Repeat("x", 500)) + stdin1("y") + endStdin1)
 			w.send(wholeK2[:8])
 			close(sent)
 		}()
@@ -42,7 +42,7 @@ func TestServerHoldsWebServerBack(t *testing.T) {
 		}
 		close(release)
 		<-sent
-		if got := w.replies(); !strings.Contains(got, "31 <nil>") {
+		if got := w.replies(); !strings.Contains(got, "1001 <nil>") {
 			t.Errorf("at the end: %s", got)
 		}
 	})
@@ -72,7 +72,7 @@ func TestServerReaderWakesUp(t *testing.T) {
 			})}
 			inBubble(t, s, func(t *testing.T, dial func() *web) {
 				w := dial()
-				w.send(beginK1 + get1 + endParams1 + stdin1("first") + stdin1("second") + stdin1("third") + endStdin1 + wholeK2)
+				w.send(beginK1 + get1 + endParams1 + stdin1(strings.Repeat("1", 40)) + stdin1("second") + stdin1("third") + endStdin1 + wholeK2)
 				time.Sleep(2 * time.Second)
 				if got, want := sorted(w.replies()), ok1+" "+ok2; got != want {
 					t.Errorf("replies = %s, want %s", got, want)
@@ -83,16 +83,17 @@ func TestServerReaderWakesUp(t *testing.T) {
 }
 
 func TestServerCloseWakesReader(t *testing.T) {
+	first := strings.Repeat("1", unproven)
 	s := &Server{MaxBodyAhead: 1, Handler: cgi.HandlerFunc(func(ctx context.Context, w cgi.ResponseWriter, r *cgi.Request) {
 		<-ctx.Done()
 		b, err := io.ReadAll(r.Body)
-		if string(b) != "first" || err != ErrShutdown {
+		if string(b) != first || err != ErrShutdown {
 			t.Errorf("Read = %q, %v, want what had come and ErrShutdown", b, err)
 		}
 	})}
 	inBubble(t, s, func(t *testing.T, dial func() *web) {
 		w := dial()
-		w.send(beginK1 + get1 + endParams1 + stdin1("first") + stdin1("second"))
+		w.send(beginK1 + get1 + endParams1 + stdin1(first) + stdin1("second"))
 		synctest.Wait()
 	})
 }

@@ -45,7 +45,7 @@ func TestServerConversations(t *testing.T) {
 		{"no role at all", nil, nil, "\x01\x01\x00\x01\x00\x08\x00\x00" + "\xff\xff\x01\x00\x00\x00\x00\x00", "END(1 UNKNOWN_ROLE)"},
 		{"refused request goes on", nil, nil, "\x01\x01\x00\x01\x00\x08\x00\x00" + "\x00\x02\x01\x00\x00\x00\x00\x00" + get1 + endParams1 + endStdin1 + wholeK2, "END(1 UNKNOWN_ROLE) " + ok2},
 
-		{"values", nil, nil, "\x01\x09\x00\x00\x00\x1f\x01\x00" + "\x0d\x00FCGI_MAX_REQS" + "\x0e\x00FCGI_MAX_CONNS" + "\x00", `GET_VALUES_RESULT(0 "\x0e\x04FCGI_MAX_CONNS2048\r\x03FCGI_MAX_REQS512")`},
+		{"values", nil, nil, "\x01\x09\x00\x00\x00\x1f\x01\x00" + "\x0d\x00FCGI_MAX_REQS" + "\x0e\x00FCGI_MAX_CONNS" + "\x00", `GET_VALUES_RESULT(0 "\r\x03FCGI_MAX_REQS512\x0e\x04FCGI_MAX_CONNS2048")`},
 		{"values, one unknown, one twice", nil, nil, "\x01\x09\x00\x00\x00\x27\x00\x00" + "\x01\x00X" + "\x0f\x00FCGI_MPXS_CONNS" + "\x0f\x02FCGI_MPXS_CONNS??", `GET_VALUES_RESULT(0 "\x0f\x01FCGI_MPXS_CONNS1")`},
 		{"values of nothing", nil, nil, "\x01\x09\x00\x00\x00\x00\x00\x00", `GET_VALUES_RESULT(0 "")`},
 		{"values, malformed", nil, nil, "\x01\x09\x00\x00\x00\x02\x00\x00\x0d\x00", "closed"},
@@ -76,8 +76,8 @@ func TestServerConversations(t *testing.T) {
 		{"bytes over several records", &Server{MaxParams: 27}, nil, beginK1 + get1 + params1("\x01\x06Avalue") + params1("\x00\x00") + endParams1 + stdin1("x") + endStdin1, refused431},
 		{"most params", &Server{MaxPairs: 2}, nil, beginK1 + get1 + params1("\x01\x00A") + endParams1 + endStdin1, ok1},
 		{"one param more", &Server{MaxPairs: 1}, nil, beginK1 + get1 + params1("\x01\x00A") + endParams1 + endStdin1, refused431},
-		{"too many on the connection", &Server{MaxConnRequests: 1}, nil, beginK1 + wholeK2 + get1 + endParams1 + endStdin1, "END(2 OVERLOADED) " + ok1},
-		{"too many at all", &Server{MaxRequests: 1}, nil, beginK1 + wholeK2 + get1 + endParams1 + endStdin1 + wholeK2[:0], "END(2 OVERLOADED) " + ok1},
+		{"too many on the connection", &Server{MaxConnActive: 1}, nil, beginK1 + wholeK2 + get1 + endParams1 + endStdin1, "END(2 OVERLOADED) " + ok1},
+		{"too many at all", &Server{MaxActive: 1}, nil, beginK1 + wholeK2 + get1 + endParams1 + endStdin1 + wholeK2[:0], "END(2 OVERLOADED) " + ok1},
 
 		{"no body", nil, echo, wholeK1, body("no body")},
 		{"empty body", nil, echo, beginK1 + get1 + params1("\x0e\x01CONTENT_LENGTH0") + endParams1 + endStdin1, body("no body")},
@@ -93,7 +93,7 @@ func TestServerConversations(t *testing.T) {
 				s := &Server{}
 				if tt.server != nil {
 					s.MaxParams, s.MaxPairs = tt.server.MaxParams, tt.server.MaxPairs
-					s.MaxRequests, s.MaxConnRequests = tt.server.MaxRequests, tt.server.MaxConnRequests
+					s.MaxActive, s.MaxConnActive = tt.server.MaxActive, tt.server.MaxConnActive
 				}
 				s.Handler = tt.handler
 				if tt.handler == nil {
@@ -197,7 +197,7 @@ func (l *failingListener) Accept() (net.Conn, error) {
 }
 
 func TestServerFieldsThatAreZeroOrNegative(t *testing.T) {
-	s := &Server{Handler: cgi.HandlerFunc(sayHello), MaxConns: -1, MaxRequests: -1, MaxConnRequests: -1, MaxParams: -1, MaxPairs: -1, MaxBodyAhead: -1, ParamsTimeout: -1, WriteTimeout: -1}
+	s := &Server{Handler: cgi.HandlerFunc(sayHello), MaxConns: -1, MaxActive: -1, MaxConnActive: -1, MaxParams: -1, MaxPairs: -1, MaxBodyAhead: -1, ParamsTimeout: -1, WriteTimeout: -1}
 	inBubble(t, s, func(t *testing.T, dial func() *web) {
 		w := dial()
 		w.send(beginK1)

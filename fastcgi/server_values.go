@@ -1,6 +1,10 @@
 package fastcgi
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/sluice-gateway/sluice/cgi"
+)
 
 // manage handles a management record: one with request id 0.
 func (c *serverConn) manage(p Piece) error {
@@ -13,8 +17,10 @@ func (c *serverConn) manage(p Piece) error {
 		return errorf("%v with request id 0", p.Type)
 	}
 	// FastCGI 1.0 §4.2
-	c.control = AppendHeader(c.control, TypeUnknownType, 0, 8, 0)
-	c.control = append(c.control, byte(p.Type), 0, 0, 0, 0, 0, 0, 0)
+	c.out.add(func(dst []byte) []byte {
+		dst = AppendHeader(dst, TypeUnknownType, 0, 8, 0)
+		return append(dst, byte(p.Type), 0, 0, 0, 0, 0, 0, 0)
+	})
 	return nil
 }
 
@@ -26,25 +32,50 @@ func (c *serverConn) values(content []byte) error {
 	if err != nil {
 		return err
 	}
-	s := c.server
-	known := [...]struct {
-		name  string
-		value int
-	}{
-		{MaxConns, limit(s.MaxConns, DefaultMaxConns)},
-		{MaxReqs, min(limit(s.MaxConnRequests, DefaultMaxConnRequests), limit(s.MaxRequests, DefaultMaxRequests))},
-		{MpxsConn, 1},
-	}
-	start := len(c.control)
-	c.control = AppendHeader(c.control, TypeGetValuesResult, 0, 0, 0)
-	for _, k := range known {
-		for _, a := range asked {
-			if a.Name == k.name {
-				c.control, _ = AppendPair(c.control, k.name, strconv.Itoa(k.value)) // never too long
-				break
-			}
+	answer := AppendHeader(nil, TypeGetValuesResult, 0, 0, 0)
+	seen := make(map[string]bool)
+	for _, a := range asked {
+		if value, ok := c.value(a); ok && !seen[a.Name] {
+			seen[a.Name] = true
+			answer, _ = AppendPair(answer, a.Name, strconv.Itoa(value)) // never too long
 		}
 	}
-	setLength(c.control, start)
+	setLength(answer, 0)
+	c.out.add(func(dst []byte) []byte { return append(dst, answer...) })
 	return nil
+}
+
+// value returns what is asked for.
+func (c *serverConn) value(asked cgi.Field) (value int, ok bool) {
+	l := &c.server.limit
+	switch asked.Name {
+	case MaxConns:
+		if l.conns < 0 {
+			return 0, false
+		}
+		return l.conns, true
+	case MaxReqs:
+		return min(l.connActive, l.active), true
+	case MpxsConn:
+		c.server.muxed.Store(true)
+		c.muxed.Store(true)
+		return 1, true
+	case FlowWindow:
+		n, err := strconv.ParseUint(asked.Value, 10, 31)
+		if err != nil || n == 0 {
+			return 0, false
+		}
+		c.credit.Store(int64(n))
+		return int(c.window()), true
+	}
+	return 0, false
+}
+
+// window is how many bytes of a body the web server may send before it must
+// wait, by its flow control; 0 if it has none.
+func (c *serverConn) window() int64 {
+	if c.credit.Load() == 0 {
+		return 0
+	}
+	return int64(min(c.server.limit.bodyAhead, maxWindow))
 }

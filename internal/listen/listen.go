@@ -21,23 +21,69 @@ import (
 // listening socket.
 var ErrNotListening = errors.New("not a listening socket")
 
-// On listens on an address: fd:0 or another descriptor that already listens,
-// unix:/path, unix:@abstract, or host:port. The file of a unix socket gets the
-// permissions mode, and never has more.
+// A Config says how to listen.
+type Config struct {
+	// Mode are the permissions of a unix socket's file. It never has more.
+	Mode fs.FileMode
+
+	// UID and GID are who shall own that file. Zero means whom the process
+	// runs as.
+	UID, GID int
+
+	// Backlog is how many connections may wait until they are accepted. Zero
+	// means as many as the system allows (net.core.somaxconn), which is also
+	// the most there can be.
+	Backlog int
+}
+
+// On is Listen with nothing but the permissions of a unix socket's file.
+func On(a address.Address, mode fs.FileMode) (net.Listener, error) {
+	return Config{Mode: mode}.Listen(a)
+}
+
+// Listen listens on an address: fd:0 or another descriptor that already
+// listens, unix:/path, unix:@abstract, or host:port.
 //
 // A file that is in the way is removed only if it is a socket of ours that
 // nobody listens on any more: what a process that was killed leaves behind.
 // Closing the listener removes the file, unless it has been replaced. The
 // error does not repeat the address.
-func On(a address.Address, mode fs.FileMode) (net.Listener, error) {
-	switch {
-	case a.Network == "fd":
+func (c Config) Listen(a address.Address) (net.Listener, error) {
+	if a.Network == "fd" {
 		return onDescriptor(a.Address)
-	case a.Network == "unix" && a.Address[0] != '@':
-		return onUnix(a.Address, mode)
+	}
+	l, err := c.bind(a)
+	if err != nil || c.Backlog == 0 {
+		return l, err
+	}
+	if err := setBacklog(l, c.Backlog); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (c Config) bind(a address.Address) (net.Listener, error) {
+	if a.Network == "unix" && a.Address[0] != '@' {
+		return c.onUnix(a.Address)
 	}
 	l, err := net.Listen(a.Network, a.Address)
 	return l, bare(err)
+}
+
+// setBacklog asks for another backlog than the one of package net: to listen
+// again changes nothing else.
+func setBacklog(l net.Listener, n int) error {
+	sc, ok := l.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("backlog: %w", errors.ErrUnsupported)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := raw.Control(func(fd uintptr) { err = os.NewSyscallError("listen", syscall.Listen(int(fd), n)) })
+	return errors.Join(cerr, err)
 }
 
 // bare strips what whoever prints the error says itself.
@@ -72,23 +118,24 @@ func onDescriptor(number string) (net.Listener, error) {
 }
 
 // onUnix binds path, a second time if a stale socket was in the way.
-func onUnix(path string, mode fs.FileMode) (net.Listener, error) {
-	l, err := bindUnix(path, mode)
+func (c Config) onUnix(path string) (net.Listener, error) {
+	l, err := c.bindUnix(path)
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return l, err
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	return bindUnix(path, mode)
+	return c.bindUnix(path)
 }
 
 // bindUnix makes a socket whose file never has more permissions than mode.
-func bindUnix(path string, mode fs.FileMode) (net.Listener, error) {
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+func (c Config) bindUnix(path string) (net.Listener, error) {
+	mode := c.Mode.Perm()
+	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var err error
 		// The file gets the permissions that the socket has when it is bound.
-		cerr := c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), uint32(mode.Perm())) })
+		cerr := raw.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), uint32(mode)) })
 		return errors.Join(cerr, err)
 	}}
 	l, err := lc.Listen(context.Background(), "unix", path)
@@ -99,13 +146,24 @@ func bindUnix(path string, mode fs.FileMode) (net.Listener, error) {
 	ul.SetUnlinkOnClose(false)
 	file, err := os.Lstat(path)
 	if err == nil {
-		err = os.Chmod(path, mode.Perm()) // what the umask took away
+		err = os.Chmod(path, mode) // what the umask took away
+	}
+	if err == nil && (c.UID != 0 || c.GID != 0) {
+		err = os.Chown(path, orSame(c.UID), orSame(c.GID))
 	}
 	if err != nil {
 		l.Close()
 		return nil, err
 	}
 	return &unixListener{UnixListener: ul, path: path, file: file}, nil
+}
+
+// orSame is an id for chown, which leaves alone what is -1.
+func orSame(id int) int {
+	if id == 0 {
+		return -1
+	}
+	return id
 }
 
 // removeStale removes what is at path if it is a socket that nobody listens

@@ -1,28 +1,27 @@
-package fastcgi
+package cgi
 
 import (
 	"fmt"
 	"strconv"
-
-	"github.com/sluice-gateway/sluice/cgi"
+	"strings"
 )
 
-// appendHead appends the head of a CGI response (RFC 3875 §6.2). Fields that
+// AppendHead appends the head of a CGI response (RFC 3875 §6.2). Fields that
 // speak of one connection only are left out, and Status, which is said
 // already. A name or value that would end a line, or the head, is an error
-// that wraps cgi.ErrMalformed; dst is returned as it came then.
-func appendHead(dst []byte, status int, h cgi.Header) ([]byte, error) {
+// that wraps ErrMalformed; dst is returned as it came then.
+func AppendHead(dst []byte, status int, h Header) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, "Status: "...)
 	dst = strconv.AppendInt(dst, int64(status), 10)
 	dst = append(dst, ' ')
-	dst = append(dst, statusText(status)...)
+	dst = append(dst, StatusText(status)...)
 	dst = append(dst, "\r\n"...)
 	for _, f := range h {
-		if !isToken(f.Name) || !isValue(f.Value) {
-			return dst[:start], fmt.Errorf("fastcgi: write header: %w: field %.40q: %.60q", cgi.ErrMalformed, f.Name, f.Value)
+		if !validName(f.Name) || !isValue(f.Value) {
+			return dst[:start], fmt.Errorf("%w: response header field %.40q: %.60q", ErrMalformed, f.Name, f.Value)
 		}
-		if cgi.HopByHop(f.Name) || isStatus(f.Name) {
+		if HopByHop(f.Name) || isStatus(f.Name) {
 			continue
 		}
 		dst = append(dst, f.Name...)
@@ -34,24 +33,7 @@ func appendHead(dst []byte, status int, h cgi.Header) ([]byte, error) {
 }
 
 func isStatus(name string) bool {
-	return len(name) == 6 && name[0]|0x20 == 's' && (cgi.Header{{Name: name}}).Has("Status")
-}
-
-// tokenBytes marks the bytes of a token (RFC 9110 §5.6.2).
-var tokenBytes = func() (t [256]bool) {
-	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
-		t[c] = true
-	}
-	return t
-}()
-
-func isToken(name string) bool {
-	for i := range len(name) {
-		if !tokenBytes[name[i]] {
-			return false
-		}
-	}
-	return name != ""
+	return len(name) == 6 && strings.EqualFold(name, "Status")
 }
 
 // isValue reports whether v may be the value of a field (RFC 9110 §5.5).
@@ -64,9 +46,9 @@ func isValue(v string) bool {
 	return true
 }
 
-// statusText returns the reason phrase. Web servers pass it on, and some of
-// them send a status line without one if it is missing.
-func statusText(status int) string {
+// StatusText returns the reason phrase of a status. Web servers pass it on,
+// and some of them send a status line without one if it is missing.
+func StatusText(status int) string {
 	if text, ok := statusTexts[status]; ok {
 		return text
 	}

@@ -1,0 +1,162 @@
+package fastcgi
+
+import (
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An outbox is what a connection has to send. Requests put whole records into
+// it; whoever flushes it sends all there is in one system call, and what comes
+// while a write is under way leaves with the next.
+type outbox struct {
+	nc      net.Conn
+	timeout time.Duration     // for one write; negative: none
+	broken  func(cause error) // is told of an error, once
+	unread  atomic.Int64      // bytes sent that the web server may not have read
+
+	mu      sync.Mutex // guards what follows
+	changed sync.Cond  // a write has ended
+	records []byte     // to be sent
+	spare   []byte     // memory for the next records
+	writing bool
+	err     error // why nothing can be sent any more
+	timed   bool  // a write deadline is set
+	vecs    [2][]byte
+	bufs    net.Buffers
+}
+
+const (
+	// outboxSize is how much a request may put in before it must wait for a
+	// write: the answers of requests whose sender does not read them.
+	outboxSize = 256 << 10
+
+	// outboxKept is the memory that an idle connection keeps for records.
+	outboxKept = 16 << 10
+)
+
+func (o *outbox) init(nc net.Conn, timeout time.Duration, broken func(error)) {
+	o.nc, o.timeout, o.broken = nc, timeout, broken
+	o.changed.L = &o.mu
+}
+
+// add adds the records that put appends, to be sent with the next flush.
+func (o *outbox) add(put func(dst []byte) []byte) {
+	o.mu.Lock()
+	o.records = put(o.records)
+	if len(o.records) < outboxSize {
+		o.mu.Unlock()
+		return
+	}
+	o.mu.Unlock()
+	o.flush()
+}
+
+// flush sends what is there, unless a write is under way: then that goes on
+// with it. It returns the error that has ended all sending.
+func (o *outbox) flush() error {
+	o.mu.Lock()
+	for len(o.records) >= outboxSize && o.writing && o.err == nil {
+		o.changed.Wait()
+	}
+	return o.drain(time.Time{})
+}
+
+// wait waits until nothing is left to send, or nothing can be sent.
+func (o *outbox) wait() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for (o.writing || len(o.records) > 0) && o.err == nil {
+		o.changed.Wait()
+	}
+}
+
+// drain writes until nothing is left. mu is held, and released.
+func (o *outbox) drain(deadline time.Time) error {
+	before := o.err
+	for len(o.records) > 0 && !o.writing && o.err == nil {
+		o.write(nil, deadline)
+	}
+	err := o.err
+	o.mu.Unlock()
+	if err != nil && before == nil {
+		o.broken(err)
+	}
+	return err
+}
+
+// send sends what is there and, if b is not empty, b: bytes that belong to the
+// last record put in, or to none. It returns when the system has taken them.
+// put may be nil. deadline is zero if there is no other than the timeout.
+func (o *outbox) send(put func(dst []byte) []byte, b []byte, deadline time.Time) error {
+	o.mu.Lock()
+	for o.writing && o.err == nil {
+		o.changed.Wait()
+	}
+	if o.err == nil {
+		if put != nil {
+			o.records = put(o.records)
+		}
+		o.write(b, deadline)
+		if o.err != nil {
+			err := o.err
+			o.mu.Unlock()
+			o.broken(err)
+			return err
+		}
+	}
+	return o.drain(deadline)
+}
+
+// write writes the records and b. mu is held, and released for that time.
+func (o *outbox) write(b []byte, deadline time.Time) {
+	records := o.records
+	o.records, o.spare = o.spare[:0], nil
+	o.writing = true
+	o.mu.Unlock()
+
+	// A write that cannot block needs no deadline.
+	if o.unread.Add(int64(len(records)+len(b))) > surelyTaken && o.timeout > 0 {
+		if byTimeout := time.Now().Add(o.timeout); deadline.IsZero() || byTimeout.Before(deadline) {
+			deadline = byTimeout
+		}
+	}
+	if set := !deadline.IsZero(); set || o.timed {
+		o.nc.SetWriteDeadline(deadline)
+		o.timed = set
+	}
+	var err error
+	switch {
+	case len(b) == 0:
+		_, err = o.nc.Write(records)
+	case len(records) == 0:
+		_, err = o.nc.Write(b)
+	default:
+		o.vecs = [2][]byte{records, b}
+		o.bufs = o.vecs[:]
+		_, err = o.bufs.WriteTo(o.nc)
+		o.vecs = [2][]byte{}
+	}
+
+	o.mu.Lock()
+	o.writing = false
+	if err != nil && o.err == nil {
+		o.err = fmt.Errorf("%w: %w", ErrConnectionLost, err)
+	}
+	if cap(records) <= outboxKept || len(o.records) > 0 {
+		o.spare = records[:0]
+	}
+	o.changed.Broadcast()
+}
+
+// fail makes all sending end with an error.
+func (o *outbox) fail(cause error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		o.err = cause
+	}
+	o.changed.Broadcast()
+}
