@@ -96,7 +96,7 @@ func (b *backend) startGroup(log *slog.Logger) (perSlot int, err error) {
 		Env:         process.CleanEnv(environment(b.cfg.Env)...),
 		StopSignal:  b.cfg.Stop.Signal,
 		StopTimeout: b.cfg.Stop.Timeout,
-		Refusal:     fastcgi.AppendEndRequest(nil, fastcgi.RequestID, fastcgi.End{Status: fastcgi.Overloaded}),
+		Refusal:     fastcgi.AppendEndRequest(nil, fastcgi.FirstRequestID, fastcgi.End{Status: fastcgi.Overloaded}),
 		Log:         log,
 	}
 	slots := b.cfg.Processes.Max

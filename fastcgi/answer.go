@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/internal/spill"
 )
 
 // An answer is what has come of the response to one request: a state machine
@@ -18,22 +18,18 @@ type answer struct {
 	interim  []cgi.Head // 1xx, not yet taken
 	stderr   func(p []byte)
 
-	body    *bytesBuffer // of STDOUT, not yet taken by the reader; nil if nothing
-	size    int64        // bytes of body so far
-	started bool         // some record has come
-	quiet   bool         // STDOUT has been ended
-	end     bool         // END_REQUEST has come
-	discard bool         // nobody wants the body any more
+	body    spill.Queue // of STDOUT, not yet taken by the reader
+	size    int64       // bytes of body so far
+	started bool        // some record has come
+	quiet   bool        // STDOUT has been ended
+	end     bool        // END_REQUEST has come
+	discard bool        // nobody wants the body any more
 }
 
-// feed takes one piece. An error is final and the connection is lost with it.
+// feed takes one piece. An error is final: if it wraps ErrMalformed, nothing
+// more that the application sends can be trusted, otherwise it is about this
+// answer.
 func (a *answer) feed(p Piece) error {
-	if p.ID == 0 {
-		return a.management(p)
-	}
-	if p.ID != RequestID {
-		return fmt.Errorf("%w: %v for request %d, want %d", ErrMalformed, p.Type, p.ID, RequestID)
-	}
 	a.started = true
 	switch p.Type {
 	case TypeStdout:
@@ -49,15 +45,6 @@ func (a *answer) feed(p Piece) error {
 	return fmt.Errorf("%w: the application sent %v", ErrMalformed, p.Type)
 }
 
-// management ignores what an application may say about itself without being
-// asked; a record of a request must not have id 0.
-func (a *answer) management(p Piece) error {
-	if p.Type >= TypeBeginRequest && p.Type <= TypeData {
-		return fmt.Errorf("%w: %v with request id 0", ErrMalformed, p.Type)
-	}
-	return nil
-}
-
 func (a *answer) stdout(p Piece) error {
 	if p.Ends {
 		a.quiet = true
@@ -67,7 +54,7 @@ func (a *answer) stdout(p Piece) error {
 		return fmt.Errorf("%w: STDOUT after its end", ErrMalformed)
 	}
 	b := p.Content
-	for !a.haveHead {
+	for !a.haveHead && !a.discard {
 		n, done, err := a.parser.Feed(b)
 		if err != nil {
 			return err
@@ -89,11 +76,11 @@ func (a *answer) stdout(p Piece) error {
 		a.interim = append(a.interim, head)
 	}
 	a.size += int64(len(b))
-	if !a.discard && len(b) > 0 {
-		if a.body == nil {
-			a.body = bodies.Get().(*bytesBuffer)
-		}
-		a.body.b = append(a.body.b, b...)
+	if a.discard || len(b) == 0 {
+		return nil
+	}
+	if err := a.body.Write(b); err != nil {
+		return fmt.Errorf("%w: %w", ErrSlowReader, err)
 	}
 	return nil
 }
@@ -129,27 +116,6 @@ func (a *answer) closed(cause error) error {
 		return errEarly
 	}
 	return cause
-}
-
-// waiting is how much of the body has come and was not taken, in bytes.
-func (a *answer) waiting() int {
-	if a.body == nil {
-		return 0
-	}
-	return len(a.body.b)
-}
-
-// A bytesBuffer holds a part of the body of an answer.
-type bytesBuffer struct{ b []byte }
-
-var bodies = sync.Pool{New: func() any { return new(bytesBuffer) }}
-
-// free is called by whoever took the buffer and has no more use for it.
-func (f *bytesBuffer) free() {
-	if f != nil && cap(f.b) <= 2*window {
-		f.b = f.b[:0]
-		bodies.Put(f)
-	}
 }
 
 var errEarly = fmt.Errorf("connection closed before the end of the response: %w", io.ErrUnexpectedEOF)

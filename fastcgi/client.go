@@ -3,21 +3,27 @@ package fastcgi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/internal/dial"
+	"github.com/sluice-gateway/sluice/internal/spill"
 )
 
 // A Client sends requests to applications and keeps the connections that they
 // leave open. The zero Client is ready to use; its fields must not be changed
 // once it is in use. It is safe for concurrent use.
+//
+// What an application does is learnt. One that closes its connections in spite
+// of being asked to keep them is not asked for a while, and until one has been
+// seen to stay open, none that was just used carries a request that cannot be
+// repeated. If a request on a new connection waits for its first byte, idle
+// connections are closed: an application with a fixed number of processes may
+// have none left that is not ours.
 //
 // A time of zero means the default of that name, a negative one no limit.
 type Client struct {
@@ -31,6 +37,28 @@ type Client struct {
 	// means DefaultMaxIdle; negative, none: the application is asked to close.
 	MaxIdle int
 
+	// Multiplex is how many requests may use one connection at the same time;
+	// zero or one means that each has its own. More of them do if the
+	// application says that it can (FCGI_MPXS_CONNS), and no more than it says
+	// (FCGI_MAX_REQS): it is asked once, on a connection of its own. Requests
+	// whose body is long or of unknown length have a connection to themselves
+	// unless the application knows our flow control (doc/flow-control.md).
+	Multiplex int
+
+	// AssumeMultiplex takes for granted that applications can multiplex, for
+	// those that do not answer the question.
+	AssumeMultiplex bool
+
+	// Window is how many bytes of an answer are taken before its reader asks
+	// for them. Zero means DefaultWindow. Beyond it a connection of its own is
+	// not read. On a shared one the others must not wait, so what comes goes
+	// to memory, up to MaxSpillMemory, and then to files without a name in
+	// SpillDir, up to MaxSpill; both bound all answers together, in bytes. An
+	// answer for which there is no room is ended with ErrSlowReader.
+	Window                   int
+	MaxSpillMemory, MaxSpill int64
+	SpillDir                 string // "" means os.TempDir
+
 	// MaxParams bounds the params of a request, in bytes on the wire. Zero
 	// means DefaultMaxParams; negative, no limit.
 	MaxParams int
@@ -43,6 +71,9 @@ type Client struct {
 	// discards it.
 	Log *slog.Logger
 
+	setUp sync.Once
+	spill spill.Store
+
 	mu     sync.Mutex
 	hosts  map[string]*host // by address
 	sweep  *time.Timer      // closes connections that are idle for too long
@@ -52,40 +83,60 @@ type Client struct {
 // RoundTrip sends r to the application at address and returns its answer as
 // soon as the head is complete; the request body may still be on its way. The
 // body of the answer must be closed; after Close nothing of r.Body is read any
-// more. When ctx is done the exchange ends and its connection is closed.
+// more. When ctx is done the exchange ends: its connection is closed, or, if
+// others share it, the application is sent ABORT_REQUEST.
 //
 // The error is an *Error, or ctx's. Nothing is sent twice: whether the request
-// may be is what [Error.SafeToRetry] says. Only if a connection that was kept
-// turns out to be closed before anything was sent, another one is taken.
+// may be is what [cgi.Error.SafeToRetry] says. There are two exceptions, in
+// which the application cannot have seen it: a kept connection turns out to be
+// closed before anything was sent, and the application refuses to multiplex.
 func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.Request) (*cgi.Response, error) {
+	c.setUp.Do(func() {
+		c.spill.Dir, c.spill.MaxMemory, c.spill.MaxFiles = c.SpillDir, c.MaxSpillMemory, c.MaxSpill
+	})
 	head, err := c.encode(r)
 	if err != nil {
-		return nil, &Error{Op: "send", Addr: addr(network, address), Err: err}
+		return nil, &Error{Protocol: "fastcgi", Op: "send", Addr: dial.Name(network, address), Err: err}
 	}
 	defer head.free()
 	h := c.host(network, address)
-	for fresh := false; ; fresh = true {
-		cn, err := h.take(ctx, fresh)
+	want := anyConn
+	for {
+		cn, err := h.take(ctx, r, want)
 		if err != nil {
 			return nil, err
 		}
-		kept := cn.answers > 0
+		kept := cn.answers.Load() > 0
 		x := newExchange(ctx, cn, r)
 		resp, err := x.run(head.b)
 		if err == nil {
 			return resp, nil
 		}
 		failed, ok := errors.AsType[*Error](err)
-		if !ok || !kept || !failed.SafeToRetry() || failed.Refused() || failed.Timeout() || ctx.Err() != nil {
+		if !ok || ctx.Err() != nil {
 			return nil, err
 		}
-		// The other kept connections are as old as this one.
-		h.forget()
-		failed.stale = true
-		if failed.Sent > 0 || fresh {
+		if h.refused(cn, failed) && want != ownConn && canSendAgain(r) {
+			want = ownConn
+			continue
+		}
+		if !kept || !failed.SafeToRetry || failed.Refused || failed.Timeout() {
 			return nil, err
 		}
+		h.forget() // the other kept connections are as old as this one
+		failed.Stale = true
+		if failed.Sent > 0 || want == newConn {
+			return nil, err
+		}
+		want = newConn
 	}
+}
+
+// canSendAgain reports whether the body of r, if there is one, can be read
+// again.
+func canSendAgain(r *cgi.Request) bool {
+	_, ok := r.Body.(cgi.Rewinder)
+	return r.Body == nil || ok
 }
 
 // Close closes all idle connections, waits for their readers, and makes
@@ -114,58 +165,50 @@ func (c *Client) host(network, address string) *host {
 	if c.hosts == nil {
 		c.hosts = make(map[string]*host)
 	}
-	h := &host{client: c, network: network, address: address, closed: c.closed}
+	h := &host{client: c, network: network, address: address, name: dial.Name(network, address), closed: c.closed}
 	c.hosts[address] = h
 	return h
 }
 
-// dial connects to the application. A unix socket whose backlog is full says
-// EAGAIN at once: the application is busy, not down, so it is asked again.
-func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if t := orDefault(c.DialTimeout, DefaultDialTimeout); t > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, t, errTimeout{fmt.Sprintf("no connection for %v", t)})
-		defer cancel()
+func (c *Client) maxIdle() int {
+	if c.MaxIdle == 0 {
+		return DefaultMaxIdle
 	}
-	var d net.Dialer
-	for pause := backlogRetryMin; ; pause = min(2*pause, backlogRetryMax) {
-		nc, err := d.DialContext(ctx, network, address)
-		if err == nil {
-			return nc, nil
-		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if !errors.Is(err, syscall.EAGAIN) {
-			return nil, dialError(err)
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil, errTimeout{fmt.Sprintf("the backlog of the socket is full (%v)", syscall.EAGAIN)}
-		}
+	return c.MaxIdle
+}
+
+func (c *Client) window() int {
+	if c.Window <= 0 {
+		return DefaultWindow
+	}
+	return min(c.Window, maxWindow)
+}
+
+// startSweep makes sure that idle connections are looked at. A connection is
+// closed at the second look without use, so after IdleTimeout at the least and
+// twice that at the most, and no request pays for the time of day.
+func (c *Client) startSweep() {
+	t := orDefault(c.IdleTimeout, DefaultIdleTimeout)
+	if t < 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sweep == nil && !c.closed {
+		c.sweep = time.AfterFunc(t, c.sweepIdle)
 	}
 }
 
-// dialError strips what Error says itself.
-func dialError(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err
+func (c *Client) sweepIdle() {
+	c.mu.Lock()
+	c.sweep = nil
+	hosts := slices.Collect(maps.Values(c.hosts))
+	c.mu.Unlock()
+	left := false
+	for _, h := range hosts {
+		left = h.expire() || left
 	}
-	return err
-}
-
-// errTimeout is an error that is a timeout.
-type errTimeout struct{ text string }
-
-func (e errTimeout) Error() string   { return e.text }
-func (e errTimeout) Timeout() bool   { return true }
-func (e errTimeout) Temporary() bool { return true }
-
-func addr(network, address string) string {
-	if network == "unix" {
-		return "unix:" + address
+	if left {
+		c.startSweep()
 	}
-	return address
 }

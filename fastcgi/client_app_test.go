@@ -57,6 +57,7 @@ type appConn struct {
 	net.Conn
 	d   Decoder
 	buf []byte
+	id  uint16 // of the last request
 }
 
 // request reads one request to the end of its STDIN. It returns false at the
@@ -94,6 +95,9 @@ func (c *appConn) piece() (Piece, error) {
 			return p, err
 		}
 		if c.buf = rest; ok {
+			if p.Type == TypeBeginRequest {
+				c.id = p.ID
+			}
 			return p, nil
 		}
 		b := make([]byte, 4096)
@@ -106,12 +110,15 @@ func (c *appConn) piece() (Piece, error) {
 }
 
 // answer writes a complete answer.
-func (c *appConn) answer(stdout string) { c.Write(answerBytes(stdout)) }
+func (c *appConn) answer(stdout string) { c.Write(answerTo(c.id, stdout)) }
 
-func answerBytes(stdout string) []byte {
-	b := AppendStream(nil, TypeStdout, 1, []byte(stdout))
-	b = AppendEnd(b, TypeStdout, 1)
-	return AppendEndRequest(b, 1, End{})
+// answerBytes is an answer to the first request of a connection.
+func answerBytes(stdout string) []byte { return answerTo(FirstRequestID, stdout) }
+
+func answerTo(id uint16, stdout string) []byte {
+	b := AppendStream(nil, TypeStdout, id, []byte(stdout))
+	b = AppendEnd(b, TypeStdout, id)
+	return AppendEndRequest(b, id, End{})
 }
 
 const hello = "Content-Type: text/plain\r\n\r\nhello"

@@ -99,7 +99,7 @@ func TestFullBacklogTimesOut(t *testing.T) {
 		t.Errorf("given up after %v, want %v", took, limit)
 	}
 	failed, ok := errors.AsType[*Error](err)
-	if !ok || failed.Op != "dial" || !failed.Timeout() || !failed.SafeToRetry() {
+	if !ok || failed.Op != "dial" || !failed.Timeout() || !failed.SafeToRetry {
 		t.Errorf("error %v, want a timeout of the dial that is safe to retry", err)
 	}
 }

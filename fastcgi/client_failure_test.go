@@ -72,7 +72,7 @@ func TestMisbehaviour(t *testing.T) {
 				t.Errorf("response = %v, error %v", resp, err)
 			}
 			var e *Error
-			if tt.want != "" && (!errors.As(err, &e) || e.SafeToRetry() != tt.retry) {
+			if tt.want != "" && (!errors.As(err, &e) || e.SafeToRetry != tt.retry) {
 				t.Errorf("error %v: SafeToRetry is not %v", err, tt.retry)
 			}
 		})
@@ -124,8 +124,8 @@ func TestStaleConnection(t *testing.T) {
 			r.Method = method
 			_, _, err := fetch(t.Context(), c, a.addr, r)
 			failed, ok := errors.AsType[*Error](err)
-			if !ok || failed.Stale() != stale || failed.SafeToRetry() != stale {
-				t.Errorf("error %v: stale and safe to retry: %v, want %v", err, ok && failed.SafeToRetry(), stale)
+			if !ok || failed.Stale != stale || failed.SafeToRetry != stale {
+				t.Errorf("error %v: stale and safe to retry: %v, want %v", err, ok && failed.SafeToRetry, stale)
 			}
 			if n := len(asked); n != 2 {
 				t.Errorf("the application was asked %d times for 2 requests", n)
@@ -199,10 +199,10 @@ func TestTimeouts(t *testing.T) {
 	a := startApp(t, func(n int, c *appConn) {
 		params, _, _ := c.request()
 		if params["REQUEST_URI"] == "/half" {
-			c.Write(AppendStream(nil, TypeStdout, 1, []byte("A: b\n\nhalf")))
+			c.Write(AppendStream(nil, TypeStdout, c.id, []byte("A: b\n\nhalf")))
 		}
 		for params["REQUEST_URI"] == "/chatty" { // STDERR is no answer
-			if _, err := c.Write(AppendStream(nil, TypeStderr, 1, []byte("busy\n"))); err != nil {
+			if _, err := c.Write(AppendStream(nil, TypeStderr, c.id, []byte("busy\n"))); err != nil {
 				return
 			}
 			time.Sleep(5 * time.Millisecond)
@@ -213,7 +213,7 @@ func TestTimeouts(t *testing.T) {
 	for target, want := range map[string]string{"/none": "no answer for 30ms", "/chatty": "no answer for 30ms", "/half": "no further byte of the answer for 30ms"} {
 		_, _, err := fetch(t.Context(), c, a.addr, get(target))
 		var e *Error
-		if !errors.As(err, &e) || !e.Timeout() || e.SafeToRetry() || !strings.Contains(err.Error(), want) {
+		if !errors.As(err, &e) || !e.Timeout() || e.SafeToRetry || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error = %v, want a timeout with %q that is not retried", target, err, want)
 		}
 	}
@@ -223,7 +223,7 @@ func TestDialErrors(t *testing.T) {
 	c := newClient(t, &Client{})
 	_, _, err := fetch(t.Context(), c, "/nonexistent/x.sock", get("/"))
 	var e *Error
-	if !errors.As(err, &e) || e.Op != "dial" || !e.SafeToRetry() {
+	if !errors.As(err, &e) || e.Op != "dial" || !e.SafeToRetry {
 		t.Errorf("error = %v, want a dial error that is safe to retry", err)
 	}
 	if want := "fastcgi: dial unix:/nonexistent/x.sock: connect: no such file or directory"; err.Error() != want {
@@ -238,7 +238,7 @@ func TestParamsTooLongAreRefused(t *testing.T) {
 	r.Header = cgi.Header{{Name: "X", Value: strings.Repeat("x", 300<<10)}}
 	_, _, err := fetch(t.Context(), c, a.addr, r)
 	var e *Error
-	if !errors.Is(err, ErrTooLong) || !errors.As(err, &e) || e.SafeToRetry() {
+	if !errors.Is(err, ErrTooLong) || !errors.As(err, &e) || e.SafeToRetry {
 		t.Errorf("error = %v, want ErrTooLong, not retried", err)
 	}
 	if n := a.conns.Load(); n != 0 {
@@ -287,7 +287,7 @@ func TestRefusedIsNotStale(t *testing.T) {
 			c.answer(hello)
 		}
 		if _, _, ok := c.request(); ok {
-			c.Write(AppendEndRequest(nil, 1, End{Status: Overloaded}))
+			c.Write(AppendEndRequest(nil, c.id, End{Status: Overloaded}))
 		}
 		c.request()
 	})
@@ -296,7 +296,7 @@ func TestRefusedIsNotStale(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, err := fetch(t.Context(), c, a.addr, get("/"))
-	if failed, ok := errors.AsType[*Error](err); !ok || !failed.Refused() || failed.Stale() || !failed.SafeToRetry() {
+	if failed, ok := errors.AsType[*Error](err); !ok || !failed.Refused || failed.Stale || !failed.SafeToRetry {
 		t.Errorf("error %v, want a refusal that is safe to retry and not stale", err)
 	}
 }

@@ -33,8 +33,10 @@ func withKept(t *testing.T, client *Client, serve func(k *kept, c *appConn), tes
 		k := &kept{client: client, start: time.Now(), lost: make(chan time.Duration, 1), resume: make(chan struct{})}
 		ours, theirs := net.Pipe()
 		h := client.host("unix", nowhere)
-		c := newConn(h, ours)
-		c.answers = 1
+		h.keeping.seen = true
+		c := h.newConn(ours, 1, h.age, true)
+		c.answers.Store(1)
+		c.reserved = 0
 		if !h.put(c) {
 			t.Fatal("the connection is not kept")
 		}
@@ -49,7 +51,7 @@ func withKept(t *testing.T, client *Client, serve func(k *kept, c *appConn), tes
 			client.Close()
 			ours.Close() // if it was not kept in the end
 			<-ended
-			<-c.done
+			c.wait()
 		}()
 		test(t, k)
 	})
@@ -128,7 +130,7 @@ func TestKeptConnectionHasNoDeadline(t *testing.T) {
 	t.Run("for reading", func(t *testing.T) {
 		serve := func(_ *kept, c *appConn) {
 			c.request()
-			b := answerBytes(hello)
+			b := answerTo(c.id, hello)
 			c.Write(b[:len(b)-20])
 			time.Sleep(drainTime / 2) // the rest comes when nobody waits for it, but in time
 			c.Write(b[len(b)-20:])
@@ -148,7 +150,7 @@ func TestKeptConnectionHasNoDeadline(t *testing.T) {
 func TestDrainTime(t *testing.T) {
 	serve := func(_ *kept, c *appConn) {
 		c.request()
-		c.Write(AppendStream(nil, TypeStdout, 1, []byte(hello)))
+		c.Write(AppendStream(nil, TypeStdout, c.id, []byte(hello)))
 		c.piece() // blocks until the connection is closed
 	}
 	withKept(t, &Client{IdleTimeout: -1}, serve, func(t *testing.T, k *kept) {
@@ -164,14 +166,14 @@ func TestDrainBytes(t *testing.T) {
 		written := 0
 		serve := func(k *kept, c *appConn) {
 			c.request()
-			c.Write(AppendStream(nil, TypeStdout, 1, []byte("A: b\n\n")))
+			c.Write(AppendStream(nil, TypeStdout, c.id, []byte("A: b\n\n")))
 			<-k.resume
 			for ; written < rest; written += piece {
-				if _, err := c.Write(AppendStream(nil, TypeStdout, 1, make([]byte, piece))); err != nil {
+				if _, err := c.Write(AppendStream(nil, TypeStdout, c.id, make([]byte, piece))); err != nil {
 					return
 				}
 			}
-			c.Write(AppendEndRequest(nil, 1, End{}))
+			c.Write(AppendEndRequest(nil, c.id, End{}))
 			helloApp(0, c)
 		}
 		withKept(t, &Client{IdleTimeout: -1}, serve, func(t *testing.T, k *kept) {
@@ -240,7 +242,7 @@ func TestSlowIsNotStale(t *testing.T) {
 		r.Header = cgi.Header{{Name: "X", Value: strings.Repeat("x", 2*surelyTaken)}}
 		_, err := k.do(r)
 		failed, ok := errors.AsType[*Error](err)
-		if !ok || failed.Op != "send" || failed.Sent != 0 || !failed.Timeout() || failed.Stale() {
+		if !ok || failed.Op != "send" || failed.Sent != 0 || !failed.Timeout() || failed.Stale {
 			t.Errorf("error %v, want a timeout in sending that is not stale", err)
 		}
 	})
@@ -261,7 +263,7 @@ func TestBodyIsNotRead(t *testing.T) {
 		defer close(k.resume)
 		_, err := k.do(post(cgi.BytesBody(make([]byte, 1<<20)), 1<<20))
 		failed, ok := errors.AsType[*Error](err)
-		if took := time.Since(k.start); !ok || !failed.Timeout() || failed.SafeToRetry() || took != time.Second {
+		if took := time.Since(k.start); !ok || !failed.Timeout() || failed.SafeToRetry || took != time.Second {
 			t.Errorf("error %v after %v, want a timeout after 1s that is not retried", err, took)
 		}
 	})
@@ -295,6 +297,7 @@ func TestEndOfStdinLeavesWithTheLastBytes(t *testing.T) {
 					t.Errorf("%d bytes of STDIN, want %d", stdin, size)
 				}
 			}
+			c.id = FirstRequestID
 			c.answer(hello)
 			helloApp(0, c)
 		}

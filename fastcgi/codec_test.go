@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/internal/spill"
 )
 
 func TestAppendPair(t *testing.T) {
@@ -276,6 +277,8 @@ func FuzzAnswer(f *testing.F) {
 func readAnswer(chunks ...[]byte) string {
 	var d Decoder
 	var a answer
+	a.body.Store = new(spill.Store)
+	defer a.body.Close()
 	for _, b := range chunks {
 		for !a.end {
 			p, rest, ok, err := d.Next(b)
@@ -293,9 +296,12 @@ func readAnswer(chunks ...[]byte) string {
 	return fmt.Sprintf("%v %+v %q %v %v", a.haveHead, a.head, bodyOf(&a), a.quiet, a.end)
 }
 
-func bodyOf(a *answer) []byte {
-	if a.body == nil {
-		return nil
+func bodyOf(a *answer) (all []byte) {
+	for {
+		b, err := a.body.Next()
+		if err != nil || len(b) == 0 {
+			return all
+		}
+		all = append(all, b...)
 	}
-	return a.body.b
 }

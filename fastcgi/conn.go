@@ -6,61 +6,128 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
 )
-
-// RequestID is the id of every request of a [Client]: one request at a time has
-// the connection, and many applications know no other id.
-const RequestID = 1
 
 // A conn is a connection to an application. Its goroutine reads for as long
 // as the connection is open, so that a close by the application is seen at
-// once, whether a request is under way or not; close ends it.
+// once, whether requests are under way or not; close ends it.
 type conn struct {
 	host *host
 	nc   net.Conn
+	out  outbox
+	most int  // requests at a time
+	keep bool // the application is asked to leave it open
+	age  int  // of the host, when it was made
 
-	mu      sync.Mutex
-	x       *exchange     // the request under way; nil when idle
-	err     error         // why the connection is closed
-	answers int           // complete answers; changes only between two requests
-	unread  bool          // the last request body may still be in the socket; as answers
-	unused  bool          // under host.mu: idle since the last sweep
-	closing chan struct{} // closed when the connection is
-	done    chan struct{} // closed when the reader has ended
+	answers atomic.Int32 // complete ones
+	flow    atomic.Int64 // window that the application has agreed to give us; 0: none
+
+	since  time.Time // under host.mu: idle since then, if that matters
+	unused bool      // under host.mu: idle since the last sweep
+	unread bool      // the last request body may still be in the socket; changes only between requests
+
+	running counter     // the reader, and senders of bodies
+	d       Decoder     // the reader's
+	ended   []*exchange // the reader's: answers that ended in what it feeds
+
+	mu       sync.Mutex
+	streams  map[uint16]*exchange // if it is shared
+	only     *exchange            // if it is not
+	reserved int                  // requests that have, or will have, an id here
+	lastID   uint16
+	waiters  []*waiter // not in use
+	assumed  int64     // the application's window, until it has said another; 0: no flow control
+	retired  bool      // to be closed when it is not used any more
+	err      error     // why the connection is closed
 }
 
-func newConn(h *host, nc net.Conn) *conn {
-	c := &conn{host: h, nc: nc, closing: make(chan struct{}), done: make(chan struct{})}
+func (h *host) newConn(nc net.Conn, most, age int, keep bool) *conn {
+	c := &conn{host: h, nc: nc, most: most, keep: keep, age: age, reserved: 1}
+	if most > 1 {
+		c.streams = make(map[uint16]*exchange)
+	}
+	c.out.init(nc, orDefault(h.client.WriteTimeout, DefaultWriteTimeout), c.close)
+	c.running.add(1)
 	go c.read()
 	return c
 }
 
-// begin gives the connection to x.
+// reserve makes room for one more request, if share are not there already.
+func (c *conn) reserve(share int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.retired || c.reserved >= min(c.most, share) {
+		return false
+	}
+	c.reserved++
+	return true
+}
+
+// begin gives x an id. On a connection of its own that is 1 and 2 in turns:
+// what an application may still send of the last answer is not taken for the
+// next one, and most know no other ids.
 func (c *conn) begin(x *exchange) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
 		return c.err
 	}
-	c.x = x
+	if c.streams == nil {
+		x.id = FirstRequestID
+		if c.lastID == 1 && !c.host.oneID.Load() {
+			x.id = 2
+		}
+		c.only, c.lastID = x, x.id
+		return nil
+	}
+	for x.id = c.lastID%maxSharedID + 1; c.streams[x.id] != nil; x.id = x.id%maxSharedID + 1 {
+	}
+	c.streams[x.id], c.lastID = x, x.id
+	x.credit.init(c.assumed)
 	return nil
 }
 
+func (c *conn) takeWaiter() *waiter {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.waiters)
+	if n == 0 {
+		return newWaiter()
+	}
+	w := c.waiters[n-1]
+	c.waiters = c.waiters[:n-1]
+	return w
+}
+
+func (c *conn) putWaiter(w *waiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.waiters = append(c.waiters, w)
+	}
+}
+
+// maxSharedID bounds the ids on a shared connection. Applications may keep a
+// table of them.
+const maxSharedID = 1 << 10
+
 // read is the goroutine of the connection.
 func (c *conn) read() {
-	defer close(c.done)
-	var d Decoder
+	defer c.running.add(-1)
 	small := make([]byte, smallRead)
 	buf := small
 	for {
 		n, err := c.nc.Read(buf)
 		if n > 0 {
-			if e := c.feed(&d, buf[:n]); e != nil {
+			if e := c.feed(buf[:n]); e != nil {
 				err = e
 			}
 		}
 		if err != nil {
-			if errors.Is(err, io.EOF) && !d.Between() {
+			if errors.Is(err, io.EOF) && !c.d.Between() {
 				err = errCut
 			}
 			c.close(err)
@@ -79,36 +146,144 @@ func (c *conn) read() {
 
 var bigBuffers = sync.Pool{New: func() any { b := make([]byte, bigRead); return &b }}
 
-func (c *conn) isIdle() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.x == nil
-}
-
 var (
 	errCut     = fmt.Errorf("connection closed inside a record: %w", io.ErrUnexpectedEOF)
 	errUnasked = fmt.Errorf("%w: the application sent something without being asked", ErrMalformed)
 )
 
-// feed hands the bytes of one read to the request under way.
-func (c *conn) feed(d *Decoder, b []byte) error {
-	c.mu.Lock()
-	x := c.x
-	c.mu.Unlock()
-	if x == nil {
-		return errUnasked
+// feed hands the bytes of one read to the requests they are for. An error means
+// that the connection is lost.
+func (c *conn) feed(b []byte) error {
+	var last *exchange
+	err := c.cut(b, &last)
+	if last != nil {
+		last.signal()
 	}
-	done, err := x.feed(d, b)
+	for i, x := range c.ended {
+		if err != nil || c.streams == nil && !c.d.Between() {
+			x.setDirty()
+		}
+		x.settle() // before the caller wakes and asks for a connection again
+		x.signal()
+		c.ended[i] = nil
+	}
+	c.ended = c.ended[:0]
+	if err == nil && last != nil && c.streams == nil {
+		last.wait()
+	}
+	return err
+}
+
+// cut cuts b into records. last is who got the latest piece, and was not told.
+func (c *conn) cut(b []byte, last **exchange) error {
+	for {
+		p, rest, ok, err := c.d.Next(b)
+		if err != nil || !ok {
+			return err
+		}
+		b = rest
+		if p.ID == 0 {
+			if err := c.manage(p); err != nil {
+				return err
+			}
+			continue
+		}
+		x := *last
+		if x == nil || x.id != p.ID {
+			if x != nil {
+				x.signal()
+			}
+			if x, err = c.find(p); err != nil {
+				return err
+			}
+			*last = x
+		}
+		end, err := x.feed(p)
+		if err != nil {
+			return err
+		}
+		if end {
+			c.ended = append(c.ended, x)
+			c.forget(x)
+			*last = nil
+		}
+	}
+}
+
+// find returns the request that a record is for.
+func (c *conn) find(p Piece) (*exchange, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.streams != nil {
+		if x := c.streams[p.ID]; x != nil && !x.over {
+			return x, nil
+		}
+		return nil, fmt.Errorf("%w: %v for request %d, which is not active", ErrMalformed, p.Type, p.ID)
+	}
+	switch x := c.only; {
+	case x == nil:
+		return nil, errUnasked
+	case x.id != p.ID || x.over:
+		if p.ID == 1 && x.id == 2 && !c.host.echoes.Load() {
+			c.host.oneID.Store(true)
+		}
+		return nil, &wrongIDError{p.Type, p.ID, x.id}
+	default:
+		return x, nil
+	}
+}
+
+// forget notes that the answer to x has ended. Its id is not given to another
+// before the request has been sent to its end.
+func (c *conn) forget(x *exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x.over = true
+	if x.id > 1 {
+		c.host.echoes.Store(true)
+	}
+}
+
+// manage handles a management record. An application may say about itself what
+// it likes; a record of a request must not have id 0.
+func (c *conn) manage(p Piece) error {
+	switch {
+	case p.Type >= TypeBeginRequest && p.Type <= TypeData || p.Type == TypeWindowUpdate:
+		return fmt.Errorf("%w: %v with request id 0", ErrMalformed, p.Type)
+	case p.Type == TypeGetValuesResult:
+		return c.agreeFlow(p.Content)
+	}
+	return nil
+}
+
+// askFlow asks for flow control. The question goes out with the first request,
+// which is sent as if it had been agreed to.
+func (c *conn) askFlow(window int64) {
+	c.mu.Lock()
+	c.assumed = window
+	c.mu.Unlock()
+	c.out.add(func(dst []byte) []byte { return appendFlowQuestion(dst, c.host.client.window()) })
+}
+
+// agreeFlow takes the answer. It may be a no: another application has taken
+// the place of the one that was asked before.
+func (c *conn) agreeFlow(content []byte) error {
+	values, err := ParsePairs(content, maxValues)
 	if err != nil {
 		return err
 	}
-	if done {
-		x.settle() // before the caller wakes and asks for a connection again
-		x.signal()
-		return nil
+	var m multiplexing
+	m.learn(values, 1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.assumed == 0 {
+		return nil // was not asked for, or not any more
 	}
-	x.signal()
-	x.wait()
+	c.flow.Store(m.window)
+	for _, x := range c.streams {
+		x.credit.agreed(c.assumed, m.window)
+	}
+	c.assumed = m.window
 	return nil
 }
 
@@ -119,19 +294,58 @@ func (c *conn) lost() bool {
 	return c.err != nil
 }
 
-// release ends the request under way and keeps the connection if it can.
-func (c *conn) release(reusable bool) {
+func (c *conn) isIdle() bool {
 	c.mu.Lock()
-	c.x = nil
-	c.answers++
-	closed := c.err != nil
+	defer c.mu.Unlock()
+	return c.reserved == 0
+}
+
+// release ends the use of the connection by x, and keeps it if it can.
+func (c *conn) release(x *exchange, reusable bool) {
+	c.mu.Lock()
+	if c.only == x {
+		c.only = nil
+	}
+	delete(c.streams, x.id)
+	c.reserved--
+	shared := c.streams != nil
+	closed, idle := c.err != nil, c.reserved == 0
+	if shared && !reusable {
+		c.retired = true
+	}
+	unwanted := c.retired && idle
 	c.mu.Unlock()
-	if closed || !reusable || !c.host.put(c) {
+	c.answers.Add(1)
+	if closed || unwanted || !shared && (!reusable || !c.host.put(c)) {
 		c.close(ErrClosed)
 	}
 }
 
-// close closes the connection, once, and tells the request under way why. It
+// retire closes the connection when it is not used any more, and reports
+// whether that is now.
+func (c *conn) retire() (now bool) {
+	c.mu.Lock()
+	c.retired = true
+	now = c.reserved == 0
+	c.mu.Unlock()
+	if now {
+		c.close(ErrClosed)
+	}
+	return now
+}
+
+// giveUp makes the connection be closed without regard to x, which does not end.
+func (c *conn) giveUp(x *exchange) {
+	c.mu.Lock()
+	c.reserved--
+	idle := c.reserved == 0
+	c.mu.Unlock()
+	if idle {
+		c.close(ErrClosed)
+	}
+}
+
+// close closes the connection, once, and tells the requests under way why. It
 // does not wait for the reader, which may be the caller.
 func (c *conn) close(cause error) {
 	c.mu.Lock()
@@ -140,13 +354,34 @@ func (c *conn) close(cause error) {
 		return
 	}
 	c.err = cause
-	x := c.x
-	c.mu.Unlock()
-	close(c.closing)
-	c.nc.Close()
-	if x != nil {
-		x.lost(cause)
-		return
+	var left []*exchange
+	if c.only != nil {
+		left = append(left, c.only)
 	}
-	c.host.drop(c)
+	for _, x := range c.streams {
+		left = append(left, x)
+	}
+	c.mu.Unlock()
+	c.nc.Close()
+	c.out.fail(cause)
+	for _, x := range left {
+		x.lost(cause)
+	}
+	byPeer := errors.Is(cause, io.EOF) || errors.Is(cause, syscall.ECONNRESET)
+	c.host.drop(c, byPeer && len(left) == 0)
 }
+
+// wait waits for the goroutines of a connection that is closed.
+func (c *conn) wait() { c.running.wait() }
+
+// A wrongIDError is a record for another request than the one under way.
+type wrongIDError struct {
+	typ       Type
+	got, want uint16
+}
+
+func (e *wrongIDError) Error() string {
+	return fmt.Sprintf("%v: %v for request %d, want %d", ErrMalformed, e.typ, e.got, e.want)
+}
+
+func (e *wrongIDError) Unwrap() error { return ErrMalformed }

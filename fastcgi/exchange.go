@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/internal/dial"
 )
 
 // An exchange is one request on one connection. Three goroutines meet in it:
@@ -20,39 +19,60 @@ type exchange struct {
 	ctx     context.Context
 	c       *conn
 	r       *cgi.Request
+	id      uint16
+	over    bool        // under conn.mu: the answer has ended
 	started time.Time   // set on a new connection
-	stall   *time.Timer // the same
-	log     *stderrLog
-	asked   time.Time // since when an answer is waited for; the caller's
+	stall   *time.Timer // the same; or runs until an answer that was aborted must end
+	asked   time.Time   // since when an answer is waited for; the caller's
+	waiter  *waiter     // the caller's; nil after finish
 
 	sent     atomic.Int64 // bytes of the request that the kernel took
-	bodyRead atomic.Bool  // the request body has been read to its end
 	finished atomic.Bool
-	sender   chan struct{} // closed when the sender has ended; nil without one
+	credit   credit // for STDIN and DATA
+	bodies   []stream
+	sender   sender
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
+	changed sync.Cond  // the caller took some of the body, or will not
 	a       answer
-	err     error // why there is no (further) answer
+	log     *stderrLog
+	token   chan struct{} // of the waiter
+	err     error         // why there is no (further) answer
 	sendErr error
 	sending bool
 	dirty   bool // the connection cannot be used again
 	timed   bool // a deadline has been set on the connection
 	settled bool // the connection is not ours any more
 	waiting bool // noted with the host as a request on a new connection
+	taken   int  // bytes of the body that the caller took and the application was not told of
 
-	notify chan struct{} // holds one token when something changed for the caller
-	space  chan struct{} // holds one token when the caller took some of the body
+	rest []byte // of the body, what the caller has in hand
+	resp cgi.Response
+}
 
-	timer *time.Timer  // of the caller
-	out   *bytesBuffer // what the caller took of the body; nil at first
-	rest  []byte       // what is unread of out
-	resp  cgi.Response
+// A waiter is what the caller of an exchange waits with. Its connection uses
+// it again for the next one; a token too much does no harm.
+type waiter struct {
+	token chan struct{} // holds one token when something changed
+	timer *time.Timer
+}
+
+func newWaiter() *waiter {
+	w := &waiter{token: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	w.timer.Stop()
+	return w
 }
 
 func newExchange(ctx context.Context, c *conn, r *cgi.Request) *exchange {
-	x := &exchange{ctx: ctx, c: c, r: r, notify: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+	w := c.takeWaiter()
+	x := &exchange{ctx: ctx, c: c, r: r, waiter: w, token: w.token}
+	x.changed.L = &x.mu
 	client := c.host.client
 	x.a.parser.MaxBytes, x.a.parser.MaxFields = client.MaxHead, client.MaxFields
+	x.a.body.Store, x.a.body.Window = &client.spill, client.window()
+	if c.most == 1 {
+		x.a.body.Window = -1 // the reader waits
+	}
 	if client.Log != nil {
 		x.a.stderr = x.stderr
 	}
@@ -61,13 +81,9 @@ func newExchange(ctx context.Context, c *conn, r *cgi.Request) *exchange {
 
 // run sends the request and waits for the head of its answer.
 func (x *exchange) run(head []byte) (*cgi.Response, error) {
-	if x.c.answers == 0 {
+	if x.c.answers.Load() == 0 && x.c.most == 1 {
 		x.started, x.waiting = time.Now(), true
 		x.c.host.wait(x)
-	}
-	if err := x.c.begin(x); err != nil {
-		x.abort(err)
-		return nil, x.failed("send", err)
 	}
 	if err := x.send(head); err != nil {
 		x.abort(err)
@@ -107,22 +123,18 @@ func (x *exchange) awaitHead() (cgi.Head, error) {
 	}
 }
 
-// block waits until something has changed: not for longer than ctx lasts, and
-// not for longer than the application may take. While the request is still
+// block waits until something may have changed: not for longer than ctx lasts,
+// and not for longer than the application may take. While the request is still
 // being sent it may take its time.
 func (x *exchange) block() error {
 	limit := x.patience()
 	var expired <-chan time.Time
 	if limit > 0 {
-		if x.timer == nil {
-			x.timer = time.NewTimer(limit)
-		} else {
-			x.timer.Reset(limit)
-		}
-		expired = x.timer.C
+		x.waiter.timer.Reset(limit)
+		expired = x.waiter.timer.C
 	}
 	select {
-	case <-x.notify:
+	case <-x.waiter.token:
 		return nil
 	case <-x.ctx.Done():
 		return context.Cause(x.ctx)
@@ -138,12 +150,15 @@ func (x *exchange) block() error {
 // the answer it is what is left: STDERR and management records are no answer.
 func (x *exchange) patience() time.Duration {
 	client := x.c.host.client
-	if x.answering() {
+	x.mu.Lock()
+	answering, sending := x.answering(), x.sending
+	x.mu.Unlock()
+	if answering {
 		return orDefault(client.ReadTimeout, DefaultReadTimeout)
 	}
 	limit := orDefault(client.FirstByteTimeout, DefaultFirstByteTimeout)
 	switch {
-	case x.isSending():
+	case sending:
 		x.asked = time.Time{} // nobody answers half a request
 	case x.asked.IsZero():
 		x.asked = time.Now()
@@ -159,106 +174,106 @@ func (x *exchange) isSending() bool {
 	return x.sending
 }
 
-func (x *exchange) answering() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.a.haveHead || x.a.parser.Started()
-}
+// answering reports whether some of STDOUT has come. x.mu is held.
+func (x *exchange) answering() bool { return x.a.haveHead || x.a.parser.Started() }
 
 // tooSlow is the error of an application that has used patience up.
 func (x *exchange) tooSlow() error {
 	client := x.c.host.client
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if x.answering() {
-		return errTimeout{fmt.Sprintf("no further byte of the answer for %v", orDefault(client.ReadTimeout, DefaultReadTimeout))}
+		return dial.Timeout(fmt.Sprintf("no further byte of the answer for %v", orDefault(client.ReadTimeout, DefaultReadTimeout)))
 	}
-	return errTimeout{fmt.Sprintf("no answer for %v", orDefault(client.FirstByteTimeout, DefaultFirstByteTimeout))}
+	return dial.Timeout(fmt.Sprintf("no answer for %v", orDefault(client.FirstByteTimeout, DefaultFirstByteTimeout)))
 }
 
 // failed makes the error of the exchange.
 func (x *exchange) failed(op string, err error) error {
-	var done *Error
-	if errors.As(err, &done) {
-		return err
+	if done, ok := errors.AsType[*Error](err); ok {
+		return done
 	}
 	if x.ctx.Err() != nil {
 		return context.Cause(x.ctx)
 	}
 	x.mu.Lock()
-	begun := x.a.started
+	begun, answering := x.a.started, x.answering()
 	x.mu.Unlock()
-	retry := !begun && broken(err) && x.r.Idempotent()
-	var refused *RefusedError
-	if errors.As(err, &refused) {
-		op, retry = "answer", refused.notNow() && !x.answering()
+	e := &Error{Protocol: "fastcgi", Op: op, Addr: x.c.host.name, Sent: x.sent.Load(), Err: dial.Bare(err)}
+	_, wrongID := errors.AsType[*wrongIDError](err)
+	e.SafeToRetry = e.Sent == 0 && !errors.Is(err, ErrTooLong) ||
+		!begun && (dial.Broken(err) || wrongID) && x.r.Idempotent()
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
+		e.Op, e.Refused, e.SafeToRetry = "answer", refused.notNow(), refused.notNow() && !answering
 	}
-	return &Error{Op: op, Addr: addr(x.c.host.network, x.c.host.address), Sent: x.sent.Load(), Err: dialError(err), retry: retry}
+	return e
 }
 
-// broken reports whether err says that the connection broke, as against an
-// application that is slow or talks nonsense.
-func broken(err error) bool {
-	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
-// feed takes the bytes of one read; the connection's reader calls it. done
-// tells that the answer has ended. An error means that the connection is lost.
-func (x *exchange) feed(d *Decoder, b []byte) (done bool, err error) {
+// feed takes one piece; the connection's reader calls it. end tells that the
+// answer has ended. An error means that the connection is lost.
+func (x *exchange) feed(p Piece) (end bool, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for {
-		p, rest, ok, err := d.Next(b)
-		if err != nil {
-			return false, err
+	if p.Type == TypeWindowUpdate {
+		n, err := parseWindowUpdate(p)
+		if err == nil {
+			err = x.credit.give(n)
 		}
-		if !ok {
-			break
-		}
-		b = rest
-		if x.a.end {
-			x.dirty = true // bytes after END_REQUEST: who knows whose they are
-			break
-		}
-		if err := x.a.feed(p); err != nil {
-			if !x.a.end {
-				return false, err
-			}
-			x.err = err
-		}
-		if x.waiting {
-			x.waiting = false
-			x.c.host.answered(x)
-		}
+		return false, err
 	}
-	x.dirty = x.dirty || x.a.end && !d.Between()
-	if x.a.discard && x.a.size > drainBytes {
+	err = x.a.feed(p)
+	if x.waiting {
+		x.waiting = false
+		x.c.host.answered(x)
+	}
+	switch {
+	case x.a.end:
+		x.err = err
+		return true, nil
+	case err == nil && x.c.streams == nil && x.a.discard && x.a.size > drainBytes:
 		return false, errUnwanted
+	case err == nil || x.c.streams == nil || errors.Is(err, ErrMalformed):
+		return false, err
 	}
-	return x.a.end, nil
+	// What is wrong is this answer; the connection is other requests', too.
+	if x.err == nil && !x.a.discard {
+		x.err = err
+		x.stopAnswer()
+	}
+	return false, nil
 }
 
 var errUnwanted = errors.New("the rest of the answer is not wanted")
 
+// stopAnswer asks the application to end an answer on a shared connection. x.mu
+// is held.
+func (x *exchange) stopAnswer() {
+	x.a.discard = true
+	x.a.body.Close()
+	x.stall = time.AfterFunc(abortTime, x.giveUp)
+	id, c := x.id, x.c
+	c.out.add(func(dst []byte) []byte { return AppendHeader(dst, TypeAbortRequest, id, 0, 0) })
+	c.running.add(1)
+	go func() { // not the reader, which must not wait for a write
+		defer c.running.add(-1)
+		c.out.flush()
+	}()
+}
+
 // wait holds the reader back while the caller is slow: the application is
 // then held back by the full socket.
 func (x *exchange) wait() {
-	for {
-		x.mu.Lock()
-		full := x.a.waiting() > window
-		x.mu.Unlock()
-		if !full {
-			return
-		}
-		select {
-		case <-x.space:
-		case <-x.c.closing:
-			return
-		}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for !x.a.discard && !x.settled && x.err == nil && x.a.body.Len() > int64(x.c.host.client.window()) {
+		x.changed.Wait()
 	}
+}
+
+func (x *exchange) setDirty() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.dirty = true
 }
 
 // settle gives the connection back when both the answer and the request are
@@ -271,24 +286,53 @@ func (x *exchange) settle() {
 	}
 	x.settled = true
 	x.log.end()
-	x.c.unread = x.r.Body != nil                             // the answer may have come before it was read
-	reusable := !x.dirty && x.sendErr == nil && x.err == nil // who refuses often closes, too
-	if x.timed {
-		x.c.nc.SetDeadline(time.Time{})
+	reusable := !x.dirty
+	if x.c.streams == nil {
+		reusable = reusable && x.sendErr == nil && x.err == nil // who refuses often closes, too
+		x.c.unread = x.r.Body != nil                            // the answer may have come before it was read
+		if x.timed {
+			x.c.nc.SetDeadline(time.Time{})
+		}
+	}
+	if x.c.streams != nil && x.stall != nil {
+		x.stall.Stop()
 	}
 	x.mu.Unlock()
-	x.c.release(reusable)
+	x.c.release(x, reusable)
 }
 
-// drop closes the connection, unless it has been given back: another request
-// may have it by now.
+// drop ends the use of the connection without an end of the answer: it is
+// closed, or, if others share it, the application is asked to stop. Unless it
+// has been given back: another request may have it by now.
 func (x *exchange) drop(cause error) {
 	x.mu.Lock()
-	ours := !x.settled
+	if x.settled {
+		x.mu.Unlock()
+		return
+	}
+	if x.c.streams != nil {
+		if !x.a.end && !x.a.discard {
+			x.stopAnswer()
+		}
+		x.mu.Unlock()
+		return
+	}
+	x.settled = true
+	x.changed.Broadcast()
+	x.mu.Unlock()
+	x.c.close(cause)
+}
+
+// giveUp is called some time after the application was asked to end an answer.
+// If it has not, its connection gets no more requests.
+func (x *exchange) giveUp() {
+	x.mu.Lock()
+	stuck := !x.settled
 	x.settled = true
 	x.mu.Unlock()
-	if ours {
-		x.c.close(cause)
+	if stuck {
+		x.c.retire()
+		x.c.giveUp(x)
 	}
 }
 
@@ -300,14 +344,16 @@ func (x *exchange) lost(cause error) {
 	}
 	x.a.quiet = x.a.quiet || x.err == nil
 	x.log.end()
+	x.changed.Broadcast()
 	x.mu.Unlock()
+	x.credit.fail(cause)
 	x.signal()
 }
 
 // signal leaves a token for the caller.
 func (x *exchange) signal() {
 	select {
-	case x.notify <- struct{}{}:
+	case x.token <- struct{}{}:
 	default:
 	}
 }
@@ -324,44 +370,37 @@ func (x *exchange) finish() {
 	if x.finished.Swap(true) {
 		return
 	}
-	if x.timer != nil {
-		x.timer.Stop()
-	}
+	x.waiter.timer.Stop()
 	x.mu.Lock()
 	waiting := x.waiting
 	x.waiting = false
 	gone := x.ctx.Err() != nil || x.err != nil || x.sending
-	drain := !x.a.end && !gone
+	drain := !x.a.end && !gone && x.c.streams == nil
 	if drain {
 		x.timed = true
 		x.c.nc.SetReadDeadline(time.Now().Add(drainTime))
 	}
-	x.a.discard, x.a.size = true, 0
-	x.a.body.free()
-	x.a.body = nil
+	if x.c.streams == nil {
+		x.a.discard, x.a.size = true, 0
+	}
 	end := x.a.end
+	if end || x.a.discard {
+		x.a.body.Close()
+	}
 	x.log.end()
+	x.changed.Broadcast()
 	x.mu.Unlock()
-	x.out.free()
-	x.out, x.rest = nil, nil
 	if waiting {
 		x.c.host.answered(x)
 	}
-	if drain {
-		x.taken()
-	} else if !end {
+	if !drain && !end {
 		x.drop(errUnwanted)
 	}
-	x.stopSending()
+	x.rest = nil
+	x.sender.stop(x)
 	if end {
 		x.settle() // the reader may be about to: the caller's next request shall find the connection
 	}
-}
-
-// taken tells the reader that there is room for more of the body.
-func (x *exchange) taken() {
-	select {
-	case x.space <- struct{}{}:
-	default:
-	}
+	x.c.putWaiter(x.waiter)
+	x.waiter = nil
 }

@@ -2,6 +2,7 @@ package fastcgi
 
 import (
 	"encoding/binary"
+	"strconv"
 	"sync"
 )
 
@@ -21,6 +22,15 @@ const maxWindow = 1<<31 - 1
 func AppendWindowUpdate(dst []byte, id uint16, n uint32) []byte {
 	dst = AppendHeader(dst, TypeWindowUpdate, id, 4, 0)
 	return binary.BigEndian.AppendUint32(dst, n)
+}
+
+// appendFlowQuestion asks for flow control.
+func appendFlowQuestion(dst []byte, window int) []byte {
+	start := len(dst)
+	dst = AppendHeader(dst, TypeGetValues, 0, 0, 0)
+	dst, _ = AppendPair(dst, FlowWindow, strconv.Itoa(window)) // never too long
+	setLength(dst, start)
+	return dst
 }
 
 func parseWindowUpdate(p Piece) (int64, error) {
@@ -58,7 +68,7 @@ func (c *credit) limited() bool { return c.on }
 func (c *credit) take(n int, wait func()) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.left == 0 && c.err == nil {
+	for c.left <= 0 && c.err == nil {
 		if wait == nil {
 			c.changed.Wait()
 			continue
@@ -80,11 +90,22 @@ func (c *credit) take(n int, wait func()) (int, error) {
 func (c *credit) give(n int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.left += n; c.left > maxWindow {
+	if c.left += n; c.left > maxWindow && c.left < 1<<61 {
 		return errorf("WINDOW_UPDATEs allow more than %d bytes", maxWindow)
 	}
 	c.changed.Broadcast()
 	return nil
+}
+
+// agreed corrects a window that was only assumed; 0 means that there is no flow
+// control after all.
+func (c *credit) agreed(assumed, window int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left += window - assumed; window == 0 {
+		c.left = 1 << 62
+	}
+	c.changed.Broadcast()
 }
 
 // fail ends all waiting.

@@ -4,43 +4,110 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/internal/dial"
 )
 
-// A host is one address and the connections that are kept to it.
+// A host is one address, the connections that are kept to it, and what has been
+// learnt of the application there.
 type host struct {
-	client           *Client
-	network, address string
+	client                 *Client
+	network, address, name string
 
 	mu      sync.Mutex
 	idle    []*conn     // the last one was used last, so that a surplus grows old
+	shared  []*conn     // that carry several requests at a time
 	waiting []*exchange // on new connections, without a byte of answer; oldest first
+	age     int         // goes up when all connections until then are given up
+	keeping keeping
+	mux     multiplexing
 	closed  bool
+
+	echoes atomic.Bool // the application has answered with another id than 1
+	oneID  atomic.Bool // it knows no other
 }
 
-// take returns a connection: an idle one unless fresh, else a new one.
-func (h *host) take(ctx context.Context, fresh bool) (*conn, error) {
+// What kind of connection a request wants.
+type connKind int
+
+const (
+	anyConn connKind = iota
+	newConn          // one that has carried no request yet
+	ownConn          // such a one, and not to be shared
+)
+
+// take returns a connection for r.
+func (h *host) take(ctx context.Context, r *cgi.Request, want connKind) (*conn, error) {
 	h.mu.Lock()
 	if h.closed {
 		h.mu.Unlock()
-		return nil, &Error{Op: "dial", Addr: addr(h.network, h.address), Err: ErrClosed}
+		return nil, h.errorOf("dial", ErrClosed)
 	}
-	if n := len(h.idle); n > 0 && !fresh {
-		c := h.idle[n-1]
-		h.idle[n-1] = nil
-		h.idle = h.idle[:n-1]
+	share := 1
+	if want != ownConn {
+		share = h.shareFor(r)
+	}
+	for c := h.pick(want, share); c != nil; c = h.pick(want, share) {
+		doubt := h.keeping.doubt(c.since)
+		if doubt == 0 || share > 1 || r.Idempotent() {
+			h.mu.Unlock()
+			return c, nil
+		}
 		h.mu.Unlock()
-		return c, nil
+		time.Sleep(doubt)
+		h.mu.Lock()
+		if !c.lost() {
+			h.keeping.seen = true
+			h.mu.Unlock()
+			return c, nil
+		}
 	}
+	age, keep, window := h.age, h.keeping.ask(h.client.maxIdle() > 0), h.mux.window
 	h.mu.Unlock()
-	nc, err := h.client.dial(ctx, h.network, h.address)
+	nc, err := dial.Dial(ctx, h.network, h.address, orDefault(h.client.DialTimeout, DefaultDialTimeout))
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, &Error{Op: "dial", Addr: addr(h.network, h.address), Err: err}
+		return nil, h.errorOf("dial", err)
 	}
-	return newConn(h, nc), nil
+	c := h.newConn(nc, share, age, keep || share > 1)
+	if share > 1 {
+		h.share(c, window)
+	}
+	return c, nil
+}
+
+// pick returns a connection there is, or nil. h.mu is held.
+func (h *host) pick(want connKind, share int) *conn {
+	if want != anyConn {
+		return nil
+	}
+	if share > 1 {
+		for _, c := range h.shared {
+			if c.reserve(share) {
+				return c
+			}
+		}
+		return nil
+	}
+	n := len(h.idle)
+	if n == 0 {
+		return nil
+	}
+	c := h.idle[n-1]
+	h.idle[n-1] = nil
+	h.idle = h.idle[:n-1]
+	c.reserve(1)
+	return c
+}
+
+// errorOf makes the error of an exchange of which nothing was sent.
+func (h *host) errorOf(op string, err error) *Error {
+	return &Error{Protocol: "fastcgi", Op: op, Addr: h.name, Err: err, SafeToRetry: err != ErrClosed}
 }
 
 // put keeps a connection for the next request and reports whether it did.
@@ -53,10 +120,11 @@ func (h *host) take(ctx context.Context, fresh bool) (*conn, error) {
 func (h *host) put(c *conn) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || c.lost() || len(h.idle) >= h.client.maxIdle() || h.stalled(time.Now) {
+	if h.closed || c.lost() || !c.keep || c.age != h.age || len(h.idle) >= h.client.maxIdle() || h.stalled(time.Now) {
 		return false
 	}
 	c.unused = false
+	c.since = h.keeping.stamp(c)
 	h.idle = append(h.idle, c)
 	h.client.startSweep()
 	return true
@@ -66,15 +134,19 @@ func (h *host) stalled(now func() time.Time) bool {
 	return len(h.waiting) > 0 && now().Sub(h.waiting[0].started) > stallTime
 }
 
-// drop forgets an idle connection that was closed by the other side.
-func (h *host) drop(c *conn) {
+// drop forgets a connection that is closed. byPeer tells that the application
+// did that, while nobody used the connection.
+func (h *host) drop(c *conn, byPeer bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i, other := range h.idle {
-		if other == c {
-			h.idle = append(h.idle[:i], h.idle[i+1:]...)
-			return
-		}
+	if byPeer {
+		h.keeping.closedByPeer(c)
+	}
+	if i := slices.Index(h.idle, c); i >= 0 {
+		h.idle = slices.Delete(h.idle, i, i+1)
+	}
+	if i := slices.Index(h.shared, c); i >= 0 {
+		h.shared = slices.Delete(h.shared, i, i+1)
 	}
 }
 
@@ -111,91 +183,58 @@ func (h *host) makeRoom(x *exchange) {
 	}
 }
 
-// forget closes the idle connections.
+// forget gives up all connections there are: the idle ones at once, the others
+// when they are not used any more.
 func (h *host) forget() {
-	for _, c := range h.takeIdle() {
-		c.close(ErrClosed)
+	for _, c := range h.giveUp() {
+		c.retire()
 	}
 }
 
-// close closes the idle connections and waits for their readers.
+// close closes the connections that are not used and waits for their readers.
 func (h *host) close() {
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
-	for _, c := range h.takeIdle() {
-		c.close(ErrClosed)
-		<-c.done
+	for _, c := range h.giveUp() {
+		if c.retire() {
+			c.wait()
+		}
 	}
+	h.mux.wait()
 }
 
-func (h *host) takeIdle() []*conn {
+func (h *host) giveUp() []*conn {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	idle := h.idle
-	h.idle = nil
-	return idle
+	all := append(h.idle, h.shared...)
+	h.idle, h.shared = nil, nil
+	h.age++
+	return all
 }
 
 // expire closes the connections that were idle at the last call too, and
 // reports whether some are left.
 func (h *host) expire() (left bool) {
-	h.mu.Lock()
 	var old []*conn
-	kept := h.idle[:0]
-	for _, c := range h.idle {
+	stale := func(c *conn) bool {
+		if !c.isIdle() {
+			return false
+		}
 		if c.unused {
 			old = append(old, c)
-			continue
 		}
+		was := c.unused
 		c.unused = true
-		kept = append(kept, c)
+		return was
 	}
-	clear(h.idle[len(kept):])
-	h.idle = kept
-	left = len(kept) > 0
+	h.mu.Lock()
+	h.idle = slices.DeleteFunc(h.idle, stale)
+	h.shared = slices.DeleteFunc(h.shared, stale)
+	left = len(h.idle)+len(h.shared) > 0
 	h.mu.Unlock()
 	for _, c := range old {
-		c.close(ErrClosed)
+		c.retire()
 	}
 	return left
-}
-
-func (c *Client) maxIdle() int {
-	if c.MaxIdle == 0 {
-		return DefaultMaxIdle
-	}
-	return c.MaxIdle
-}
-
-// startSweep makes sure that idle connections are looked at. A connection is
-// closed at the second look without use, so after IdleTimeout at the least and
-// twice that at the most, and no request pays for the time of day.
-func (c *Client) startSweep() {
-	t := orDefault(c.IdleTimeout, DefaultIdleTimeout)
-	if t < 0 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.sweep == nil && !c.closed {
-		c.sweep = time.AfterFunc(t, c.sweepIdle)
-	}
-}
-
-func (c *Client) sweepIdle() {
-	c.mu.Lock()
-	c.sweep = nil
-	hosts := make([]*host, 0, len(c.hosts))
-	for _, h := range c.hosts {
-		hosts = append(hosts, h)
-	}
-	c.mu.Unlock()
-	left := false
-	for _, h := range hosts {
-		left = h.expire() || left
-	}
-	if left {
-		c.startSweep()
-	}
 }

@@ -7,6 +7,9 @@ import "time"
 // records aligned (FastCGI 1.0 §3.3).
 const maxPiece = 65528
 
+// FirstRequestID is the id of the first request of a [Client] on a connection.
+const FirstRequestID = 1
+
 // Bounds and times of a Client whose fields are zero.
 const (
 	DefaultDialTimeout      = 5 * time.Second  // includes waiting for room in a full backlog
@@ -16,6 +19,7 @@ const (
 	DefaultIdleTimeout      = 10 * time.Second // below the idle limits of common applications
 	DefaultMaxIdle          = 64               // connections kept for one address
 	DefaultMaxParams        = 256 << 10        // bytes; 4 times what nginx and lighttpd can send
+	DefaultWindow           = 128 << 10        // bytes
 )
 
 const (
@@ -24,9 +28,6 @@ const (
 	// connection should cost little.
 	smallRead = 4 << 10
 	bigRead   = 64 << 10
-
-	// window is how much of an answer is read ahead of its reader.
-	window = 128 << 10
 
 	// sendBuffer is how much of a request body is read, and sent, at once.
 	sendBuffer = 32 << 10
@@ -60,8 +61,8 @@ const (
 	// as many connections (see host.put and host.makeRoom).
 	stallTime = 100 * time.Millisecond
 
-	// A unix socket whose backlog is full refuses at once with EAGAIN; TCP
-	// would try again by itself.
-	backlogRetryMin = 2 * time.Millisecond
-	backlogRetryMax = 50 * time.Millisecond
+	// abortTime is how long an application may take to end an answer on a
+	// shared connection that it was asked to end. After that the connection
+	// gets no more requests.
+	abortTime = 5 * time.Second
 )

@@ -338,7 +338,7 @@ func (p *running) testLargeHead(t *testing.T) {
 func (p *running) testExit(t *testing.T) {
 	got, err := p.fetch(t.Context(), p.client(t), p.request("exit", nil))
 	var failed *fastcgi.Error
-	if !errors.As(err, &failed) || failed.Op != "receive" || failed.Timeout() || failed.SafeToRetry() {
+	if !errors.As(err, &failed) || failed.Op != "receive" || failed.Timeout() || failed.SafeToRetry {
 		t.Errorf("error %v (%T), want one of receiving, not to be tried again", err, err)
 	}
 	if got != (answer{200, "", "begun\n"}) {

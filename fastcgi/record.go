@@ -100,6 +100,20 @@ func AppendBegin(dst []byte, id uint16, b Begin) []byte {
 	return append(dst, byte(b.Role>>8), byte(b.Role), flags, 0, 0, 0, 0, 0)
 }
 
+// setKeep changes the BEGIN_REQUEST record that b starts with.
+func setKeep(b []byte, keep bool) {
+	b[headerLen+2] = 0
+	if keep {
+		b[headerLen+2] = flagKeepConn
+	}
+}
+
+// setID changes the request id of the record that b starts with.
+func setID(b []byte, id uint16) { binary.BigEndian.PutUint16(b[2:], id) }
+
+// recordLen returns the length of that record.
+func recordLen(b []byte) int { return headerLen + int(binary.BigEndian.Uint16(b[4:])) + int(b[6]) }
+
 // ParseBegin reads the content of BEGIN_REQUEST. A length other than 8 is an
 // error that wraps ErrMalformed.
 func ParseBegin(content []byte) (Begin, error) {

@@ -2,7 +2,10 @@ package fastcgi
 
 import (
 	"context"
+	"fmt"
 	"io"
+
+	"github.com/sluice-gateway/sluice/internal/dial"
 )
 
 // A responseBody is the body of an answer, read by the caller of RoundTrip.
@@ -71,31 +74,45 @@ func (b *responseBody) Close() error {
 	return nil
 }
 
-// take takes what has come of the body and leaves the caller's spent buffer in
-// its place. ok is false if nothing has come yet.
+// take takes what has come of the body into rest. ok is false if nothing has
+// come yet.
 func (x *exchange) take() (ok bool, err error) {
 	if x.finished.Load() {
 		return false, ErrClosed
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.a.waiting() == 0 {
-		switch {
-		case x.err != nil:
-			return false, x.cutShort(x.err)
-		case x.a.end || x.a.quiet:
-			return false, io.EOF
+	if !x.a.discard {
+		if x.rest, err = x.a.body.Next(); err != nil {
+			return false, x.cutShort(fmt.Errorf("%w: %w", ErrSlowReader, err))
 		}
-		return false, nil
 	}
-	spent := x.out
-	if spent != nil {
-		spent.b = spent.b[:0]
+	switch n := len(x.rest); {
+	case n > 0:
+		x.changed.Broadcast()
+		x.grant(n)
+		return true, nil
+	case x.err != nil:
+		return false, x.cutShort(x.err)
+	case x.a.end || x.a.quiet:
+		return false, io.EOF
 	}
-	x.out, x.a.body = x.a.body, spent
-	x.rest = x.out.b
-	x.taken()
-	return true, nil
+	return false, nil
+}
+
+// grant lets the application send n more bytes, if it waits for that. x.mu is
+// held, and released while the record is on its way.
+func (x *exchange) grant(n int) {
+	window := x.c.flow.Load()
+	if x.taken += n; window == 0 || x.a.end || int64(x.taken) < int64(x.c.host.client.window())/2 {
+		return
+	}
+	more := uint32(x.taken)
+	x.taken = 0
+	x.mu.Unlock()
+	x.c.out.add(func(dst []byte) []byte { return AppendWindowUpdate(dst, x.id, more) })
+	x.c.out.flush() // an error closes the connection, which is all there is to do
+	x.mu.Lock()
 }
 
 // cutShort makes the error of an answer that has begun and does not end well.
@@ -104,5 +121,5 @@ func (x *exchange) cutShort(err error) error {
 	if x.ctx.Err() != nil {
 		return context.Cause(x.ctx)
 	}
-	return &Error{Op: "receive", Addr: addr(x.c.host.network, x.c.host.address), Sent: x.sent.Load(), Err: dialError(err)}
+	return &Error{Protocol: "fastcgi", Op: "receive", Addr: x.c.host.name, Sent: x.sent.Load(), Err: dial.Bare(err)}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/internal/dial"
 )
 
 // A buffer is a slice that is used again, with what it takes to encode params
@@ -33,52 +34,84 @@ func (f *buffer) free() {
 }
 
 // encode returns what is sent before the body: BEGIN_REQUEST and PARAMS, and
-// the end of STDIN if there is no body.
+// the end of STDIN if there is no body. An authorizer gets no STDIN (FastCGI
+// 1.0 §6.3).
 func (c *Client) encode(r *cgi.Request) (*buffer, error) {
 	max := c.MaxParams
 	if max == 0 {
 		max = DefaultMaxParams
 	}
 	f := buffers.Get().(*buffer)
+	f.b = AppendBegin(f.b, FirstRequestID, Begin{Role: uint16(r.Role) + RoleResponder})
 	var err error
-	f.b = AppendBegin(f.b, RequestID, Begin{Role: uint16(r.Role) + RoleResponder, KeepConn: c.maxIdle() > 0})
-	if f.b, err = f.params.encode(f.b, RequestID, r.Params(), max, f.add); err != nil {
+	if f.b, err = f.params.encode(f.b, FirstRequestID, r.Params(), max, f.add); err != nil {
 		f.free()
 		return nil, err
 	}
-	if r.Body == nil {
-		f.b = AppendEnd(f.b, TypeStdin, RequestID)
+	if r.Body == nil && r.Role != cgi.Authorizer {
+		f.b = AppendEnd(f.b, TypeStdin, FirstRequestID)
 	}
 	return f, nil
 }
 
-// send writes the head of the request and starts to send its body.
+// readdress puts the id, and whether the connection is to be kept, into what
+// encode has made.
+func readdress(head []byte, id uint16, keep bool) {
+	setKeep(head, keep)
+	for len(head) > 0 {
+		setID(head, id)
+		head = head[recordLen(head):]
+	}
+}
+
+// send sends the head of the request and starts to send its body.
 func (x *exchange) send(head []byte) error {
-	body, ok := x.r.Body.(cgi.Rewinder)
-	if ok {
-		if err := body.Rewind(); err != nil {
-			return fmt.Errorf("request body: %w", err)
+	x.setBodies()
+	for _, body := range x.bodies {
+		if body, ok := body.from.(cgi.Rewinder); ok {
+			if err := body.Rewind(); err != nil {
+				return fmt.Errorf("request body: %w", err)
+			}
 		}
+	}
+	if err := x.c.begin(x); err != nil {
+		return err
+	}
+	readdress(head, x.id, x.c.keep)
+	// Before the head is out: its answer may come, and end, before the next
+	// line here, and would give the connection away that the body needs.
+	x.mu.Lock()
+	x.sending = len(x.bodies) > 0
+	sending := x.sending
+	x.mu.Unlock()
+	if err := x.sendHead(head); err != nil {
+		x.mu.Lock()
+		x.sending = false
+		x.mu.Unlock()
+		return err
+	}
+	if sending {
+		x.c.running.add(1)
+		go x.sendBodies()
+	}
+	return nil
+}
+
+// sendHead sends what comes before the body. On a shared connection it leaves
+// together with what others send.
+func (x *exchange) sendHead(head []byte) error {
+	if x.c.streams != nil {
+		x.sent.Store(int64(len(head)))
+		x.c.out.add(func(dst []byte) []byte { return append(dst, head...) })
+		return x.c.out.flush()
 	}
 	if len(head) > surelyTaken || x.c.unread {
 		x.writeBy()
 		defer x.wakeWrite()()
 	}
-	// Before the head is out: its answer may come, and end, before the next
-	// line here, and would give the connection away that the body needs.
-	x.mu.Lock()
-	x.sending = x.r.Body != nil
-	x.mu.Unlock()
 	n, err := x.c.nc.Write(head)
 	x.sent.Add(int64(n))
-	if err != nil {
-		return dialError(err)
-	}
-	if x.r.Body != nil {
-		x.sender = make(chan struct{})
-		go x.sendBody()
-	}
-	return nil
+	return dial.Bare(err)
 }
 
 // wakeWrite makes a write end with the context, until the function that it
@@ -94,68 +127,6 @@ func (x *exchange) wakeWrite() (stop func() bool) {
 	})
 }
 
-// sendBody is a goroutine: it sends the request body while the answer is read,
-// because an application may answer before it has read its input, and if
-// neither side reads, both block for ever. It belongs to the exchange: finish
-// wakes it wherever it blocks, on the client's side or on the application's,
-// and waits for it.
-func (x *exchange) sendBody() {
-	defer close(x.sender)
-	f := buffers.Get().(*buffer)
-	defer f.free()
-	if cap(f.b) < headerLen+sendBuffer+headerLen {
-		f.b = make([]byte, 0, headerLen+sendBuffer+headerLen)
-	}
-	for left := x.r.ContentLength; ; {
-		content := f.b[headerLen : headerLen+sendBuffer]
-		n, err := x.r.Body.Read(content)
-		out := f.b[:headerLen]
-		if n > 0 {
-			AppendHeader(out[:0], TypeStdin, RequestID, uint16(n), 0)
-			out = out[:headerLen+n]
-		} else {
-			out = out[:0]
-		}
-		last := errors.Is(err, io.EOF)
-		if left -= int64(n); left == 0 && err == nil {
-			// The end goes with the last bytes: an application that counts
-			// answers when it has those, and an answer that overtakes the end
-			// of the request costs the connection.
-			last = true
-		}
-		if last {
-			out = AppendEnd(out, TypeStdin, RequestID)
-			x.bodyRead.Store(true)
-		} else if err != nil {
-			x.senderDone(&bodyError{err})
-			return
-		}
-		x.writeBy()
-		w, err := x.c.nc.Write(out)
-		x.sent.Add(int64(w))
-		if err != nil || last {
-			x.senderDone(err)
-			return
-		}
-	}
-}
-
-// senderDone ends the sending. That the application does not read on is no
-// failure yet: its answer may be on the way. That the request body cannot be
-// read is one, and so is an application that does not read for too long.
-func (x *exchange) senderDone(err error) {
-	var body *bodyError
-	if errors.As(err, &body) || isTimeout(err) && !x.finished.Load() {
-		x.drop(err)
-	}
-	x.mu.Lock()
-	x.sending = false
-	x.sendErr = err
-	x.mu.Unlock()
-	x.settle()
-	x.signal()
-}
-
 // writeBy sets the time until which the next write must be done.
 func (x *exchange) writeBy() {
 	t := orDefault(x.c.host.client.WriteTimeout, DefaultWriteTimeout)
@@ -164,6 +135,138 @@ func (x *exchange) writeBy() {
 	if t > 0 && !x.finished.Load() {
 		x.timed = true
 		x.c.nc.SetWriteDeadline(time.Now().Add(t))
+	}
+}
+
+// A stream is what is sent after the head.
+type stream struct {
+	kind   Type
+	from   cgi.Body
+	length int64
+}
+
+// setBodies notes what is sent after the head: for a filter STDIN and then DATA
+// (FastCGI 1.0 §6.4), for an authorizer nothing.
+func (x *exchange) setBodies() {
+	r := x.r
+	if r.Body != nil && r.Role != cgi.Authorizer {
+		x.bodies = append(x.bodies, stream{TypeStdin, r.Body, r.ContentLength})
+	}
+	if r.Role == cgi.Filter && r.Data != nil {
+		x.bodies = append(x.bodies, stream{TypeData, r.Data.Body, r.Data.Length})
+	}
+}
+
+// sendBodies is a goroutine: it sends the request body while the answer is
+// read, because an application may answer before it has read its input, and if
+// neither side reads, both block for ever. After finish it reads no body any
+// more; if it is in a write then, the connection waits for it.
+func (x *exchange) sendBodies() {
+	defer x.c.running.add(-1)
+	f := buffers.Get().(*buffer)
+	defer f.free()
+	if cap(f.b) < sendBuffer+2*headerLen {
+		f.b = make([]byte, 0, sendBuffer+2*headerLen)
+	}
+	var err error
+	for _, s := range x.bodies {
+		if err = x.sendBody(f.b[:0], s); err != nil {
+			break
+		}
+	}
+	x.senderDone(err)
+}
+
+// sendBody sends one stream, with its end.
+func (x *exchange) sendBody(out []byte, s stream) error {
+	for left := s.length; ; {
+		content := out[headerLen : headerLen+sendBuffer]
+		n, err := x.sender.read(s.from, content)
+		last := errors.Is(err, io.EOF)
+		if left -= int64(n); left == 0 && err == nil {
+			// The end goes with the last bytes: an application that counts
+			// answers when it has those, and an answer that overtakes the end
+			// of the request costs the connection.
+			last = true
+		}
+		if werr := x.sendPiece(out, s.kind, content[:n], last); werr != nil || last {
+			return werr
+		}
+		if err != nil {
+			return &bodyError{err}
+		}
+	}
+}
+
+// sendPiece sends content, which stands in out behind room for a header, as far
+// as there is credit, and the end of the stream after it.
+func (x *exchange) sendPiece(out []byte, kind Type, content []byte, last bool) error {
+	for {
+		n, err := len(content), error(nil)
+		if x.credit.limited() && n > 0 {
+			if n, err = x.credit.take(n, nil); err != nil {
+				return err
+			}
+		}
+		b := out[:0]
+		if n > 0 {
+			b = append(AppendHeader(b, kind, x.id, uint16(n), 0), content[:n]...) // where it is already, the first time
+		}
+		if content = content[n:]; len(content) == 0 && last {
+			b = AppendEnd(b, kind, x.id)
+		}
+		if err := x.write(b); err != nil || len(content) == 0 {
+			return err
+		}
+		// There was not credit enough: the rest moves to where its header fits.
+		content = out[headerLen : headerLen+copy(out[headerLen:headerLen+sendBuffer], content)]
+	}
+}
+
+// write sends a piece of the body.
+func (x *exchange) write(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if x.c.streams != nil {
+		if err := x.c.out.send(nil, b, time.Time{}); err != nil {
+			return err
+		}
+		x.sent.Add(int64(len(b)))
+		return nil
+	}
+	x.writeBy()
+	n, err := x.c.nc.Write(b)
+	x.sent.Add(int64(n))
+	return err
+}
+
+// senderDone ends the sending. That the application does not read on is no
+// failure yet: its answer may be on the way. That the request body cannot be
+// read is one, and so is an application that does not read for too long.
+func (x *exchange) senderDone(err error) {
+	_, body := errors.AsType[*bodyError](err)
+	if body && !x.finished.Load() {
+		x.setErr(err)
+	}
+	if body || isTimeout(err) && !x.finished.Load() {
+		x.drop(err)
+	}
+	x.mu.Lock()
+	x.sending = false
+	x.sendErr = err
+	x.changed.Broadcast()
+	x.mu.Unlock()
+	x.settle()
+	x.signal()
+}
+
+// setErr ends the answer with an error of our side.
+func (x *exchange) setErr(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.err == nil && !x.a.end {
+		x.err = err
 	}
 }
 
@@ -178,23 +281,66 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// stopSending wakes the sender and waits for it. A body that has been read to
-// its end only waits for the last write.
-func (x *exchange) stopSending() {
-	if x.sender == nil {
-		return
+// A sender makes sure that the body of a request is not read after the exchange
+// has been finished.
+type sender struct {
+	mu      sync.Mutex
+	idle    sync.Cond
+	reading cgi.Body // nil if none is being read
+	stopped bool
+}
+
+var errStopped = errors.New("the exchange is over")
+
+// read reads from body, unless the exchange is over.
+func (s *sender) read(body cgi.Body, p []byte) (n int, err error) {
+	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		return 0, errStopped
 	}
+	s.reading = body
+	s.mu.Unlock()
+	n, err = body.Read(p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading = nil
+	if s.stopped {
+		s.idle.Broadcast()
+		return 0, errStopped
+	}
+	return n, err
+}
+
+// stop ends the reading, and wakes the sender if it waits to write. It is not
+// waited for in a write to a shared connection, which may take others' time.
+func (s *sender) stop(x *exchange) {
 	x.mu.Lock()
-	switch {
-	case !x.sending:
-	case x.bodyRead.Load():
+	sending, own := x.sending, x.c.streams == nil
+	if sending && own && !x.settled {
 		x.timed = true
 		x.c.nc.SetWriteDeadline(time.Now().Add(drainTime))
-	default:
-		x.timed = true
-		x.r.Body.Cancel()
-		x.c.nc.SetWriteDeadline(time.Unix(1, 0))
 	}
 	x.mu.Unlock()
-	<-x.sender
+	if !sending {
+		return
+	}
+	x.credit.fail(errStopped)
+	s.stopReading()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for own && x.sending {
+		x.changed.Wait()
+	}
+}
+
+func (s *sender) stopReading() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle.L = &s.mu
+	s.stopped = true
+	for s.reading != nil {
+		s.reading.Cancel()
+		s.idle.Wait()
+	}
 }

@@ -314,14 +314,18 @@ func (q *serverRequest) end() {
 	q.mu.Lock()
 	q.over = true
 	c.remove(q, complete)
+	much := false
 	switch {
 	case gone == nil:
-		c.out.add(func(dst []byte) []byte { return q.appendLast(dst, rest, whole) })
+		much = c.out.add(func(dst []byte) []byte { return q.appendLast(dst, rest, whole) })
 	case errors.Is(gone, ErrAborted):
 		whole = true
 		c.out.add(func(dst []byte) []byte { return q.appendLast(dst, nil, true) })
 	}
 	q.mu.Unlock()
+	if much {
+		c.out.flush()
+	}
 	c.active.Add(-1)
 	q.ctx.end(nil)
 	if !whole && gone == nil {

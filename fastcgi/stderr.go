@@ -20,7 +20,7 @@ const maxLine = 4 << 10
 func (x *exchange) stderr(p []byte) {
 	if x.log == nil {
 		x.log = &stderrLog{left: stderrBytes, log: x.c.host.client.Log.With(
-			slog.String("worker", addr(x.c.host.network, x.c.host.address)),
+			slog.String("worker", x.c.host.name),
 			slog.String("method", x.r.Method), slog.String("path", x.r.Path()))}
 	}
 	x.log.write(p)

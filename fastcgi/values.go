@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/internal/dial"
 )
 
 // The variables that an application can be asked for (FastCGI 1.0 §4.1).
@@ -32,7 +33,7 @@ func Values(ctx context.Context, network, address string, names ...string) ([]cg
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return &Error{Op: op, Addr: addr(network, address), Err: dialError(err), Sent: 1}
+		return &Error{Protocol: "fastcgi", Op: op, Addr: dial.Name(network, address), Err: dial.Bare(err)}
 	}
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, network, address)

@@ -114,30 +114,21 @@ func (t *turn) clientFailed() *refusal {
 func (t *turn) rewind() bool { return t.body == nil || t.body.rewind() }
 
 func safeToRetry(err error) bool {
-	e, ok := errors.AsType[interface {
-		error
-		SafeToRetry() bool
-	}](err)
-	return ok && e.SafeToRetry()
+	e, ok := errors.AsType[*cgi.Error](err)
+	return ok && e.SafeToRetry
 }
 
 // isStale reports whether the connection had been kept and may just have been
 // closed, by a worker that is well.
 func isStale(err error) bool {
-	e, ok := errors.AsType[interface {
-		error
-		Stale() bool
-	}](err)
-	return ok && e.Stale()
+	e, ok := errors.AsType[*cgi.Error](err)
+	return ok && e.Stale
 }
 
 // isRefused reports whether the worker said that it takes no request now.
 func isRefused(err error) bool {
-	e, ok := errors.AsType[interface {
-		error
-		Refused() bool
-	}](err)
-	return ok && e.Refused()
+	e, ok := errors.AsType[*cgi.Error](err)
+	return ok && e.Refused
 }
 
 func isTimeout(err error) bool {

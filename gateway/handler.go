@@ -15,12 +15,9 @@ import (
 // A Transport carries one request to an application and its answer back.
 // *fastcgi.Client is one.
 //
-// It sends a request once. An error says by a method SafeToRetry() bool whether
-// it may be sent again, by Stale() bool whether it was lost on a connection
-// that the worker may have closed before, by Refused() bool whether the
-// application takes none now, and by Timeout() bool whether it was too slow. The body
-// of the response should implement io.WriterTo, and flush a writer that has a
-// method Flush() error before it waits for more.
+// It sends a request once. An error is a *cgi.Error, or that of the context.
+// The body of the response should implement io.WriterTo, and flush a writer
+// that has a method Flush() error before it waits for more.
 type Transport interface {
 	RoundTrip(ctx context.Context, network, address string, r *cgi.Request) (*cgi.Response, error)
 }

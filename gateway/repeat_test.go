@@ -118,8 +118,9 @@ func TestLocalRedirectKeepsConnection(t *testing.T) {
 	for range 20 {
 		g.want(200, "there", "GET", "/here", nil)
 	}
-	if n := conns.Load(); n != 1 {
-		t.Errorf("%d connections for requests that came one after the other, want 1", n)
+	// The client finds out on the first that this application knows one id only.
+	if n := conns.Load(); n > 2 {
+		t.Errorf("%d connections for requests that came one after the other, want 2", n)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -48,6 +49,31 @@ func TestShared(t *testing.T) {
 	}
 	if refused == 0 || spilled == 0 {
 		t.Errorf("%d writes were refused and %d went to a file: this tests nothing", refused, spilled)
+	}
+}
+
+// However many ask at once, no more is given than there is, and all of it.
+func TestReserve(t *testing.T) {
+	const limit = 1000
+	var used, given atomic.Int64
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 200000 {
+				if reserve(&used, 1, limit) {
+					given.Add(1)
+				}
+				if reserve(&used, 1, limit+4) { // there is always room for one of each
+					used.Add(-1)
+				} else {
+					t.Error("reserve = false with room for all")
+				}
+			}
+		})
+	}
+	all.Wait()
+	if used.Load() != limit || given.Load() != limit {
+		t.Errorf("%d in use and %d given, want %d and %d", used.Load(), given.Load(), limit, limit)
 	}
 }
 

@@ -42,16 +42,14 @@ func (o *outbox) init(nc net.Conn, timeout time.Duration, broken func(error)) {
 	o.changed.L = &o.mu
 }
 
-// add adds the records that put appends, to be sent with the next flush.
-func (o *outbox) add(put func(dst []byte) []byte) {
+// add adds the records that put appends, to be sent with the next flush. It
+// never waits. It reports whether there is so much that it should be flushed.
+func (o *outbox) add(put func(dst []byte) []byte) (much bool) {
 	o.mu.Lock()
 	o.records = put(o.records)
-	if len(o.records) < outboxSize {
-		o.mu.Unlock()
-		return
-	}
+	much = len(o.records) >= outboxSize
 	o.mu.Unlock()
-	o.flush()
+	return much
 }
 
 // flush sends what is there, unless a write is under way: then that goes on

@@ -1,0 +1,142 @@
+package fastcgi
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/sluice-gateway/sluice/cgi"
+)
+
+// multiplexing is what is known of an application's taking of several requests
+// at a time on one connection.
+type multiplexing struct {
+	state  muxState
+	max    int   // requests on one connection
+	window int64 // of its flow control, in bytes; 0 if it has none
+	again  time.Time
+	asking sync.WaitGroup
+}
+
+type muxState int
+
+const (
+	muxUnknown muxState = iota
+	muxAsking
+	muxYes
+	muxNo
+)
+
+const (
+	// askTimeout bounds the wait for the answer to GET_VALUES. Requests do
+	// not wait for it.
+	askTimeout = 5 * time.Second
+
+	// askAgainMux is how long an application that could not be asked has its
+	// peace.
+	askAgainMux = 30 * time.Second
+
+	// sharedBody is the longest body that is sent on a shared connection, in
+	// bytes: as long as the application does not read it, and there is no flow
+	// control, it stands before the requests of the others.
+	sharedBody = 16 << 10
+)
+
+// shareFor returns how many requests may use the connection that r gets. h.mu
+// is held.
+func (h *host) shareFor(r *cgi.Request) int {
+	most := h.client.Multiplex
+	if most < 2 {
+		return 1
+	}
+	m := &h.mux
+	if m.state == muxUnknown && !time.Now().Before(m.again) {
+		if h.client.AssumeMultiplex {
+			m.state, m.max = muxYes, most
+		}
+		m.state = max(m.state, muxAsking)
+		m.asking.Add(1)
+		go h.askMultiplex()
+	}
+	if m.state != muxYes || m.window == 0 && r.Body != nil && (r.ContentLength < 0 || r.ContentLength > sharedBody) {
+		return 1
+	}
+	return min(most, m.max)
+}
+
+// askMultiplex asks the application what it can. It ends by itself, and is
+// waited for by host.close.
+func (h *host) askMultiplex() {
+	defer h.mux.asking.Done()
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	values, err := Values(ctx, h.network, h.address, MpxsConn, MaxReqs, FlowWindow)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := &h.mux
+	if m.state == muxNo {
+		return // a request has found out before
+	}
+	if err != nil && m.state == muxAsking {
+		m.state, m.again = muxUnknown, time.Now().Add(askAgainMux)
+		return
+	}
+	m.learn(values, h.client.Multiplex)
+}
+
+// learn takes the answer to GET_VALUES.
+func (m *multiplexing) learn(values []cgi.Field, most int) {
+	yes, reqs := m.state == muxYes, most
+	for _, v := range values {
+		n, err := strconv.ParseInt(v.Value, 10, 32)
+		if err != nil || n < 0 {
+			continue
+		}
+		switch v.Name {
+		case MpxsConn:
+			yes = n == 1
+		case MaxReqs:
+			reqs = int(n)
+		case FlowWindow:
+			m.window = n
+		}
+	}
+	m.state, m.max = muxNo, min(reqs, most)
+	if yes && m.max > 1 {
+		m.state = muxYes
+	}
+}
+
+// wait waits for a question that is under way.
+func (m *multiplexing) wait() { m.asking.Wait() }
+
+// share lets others use a new connection.
+func (h *host) share(c *conn, window int64) {
+	if window > 0 {
+		c.askFlow(window)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed && c.age == h.age {
+		h.shared = append(h.shared, c)
+		h.client.startSweep()
+	}
+}
+
+// refused learns from an error, and reports whether the request can have a
+// connection of its own instead.
+func (h *host) refused(c *conn, err *Error) bool {
+	if c.most < 2 {
+		return false
+	}
+	r, ok := err.Err.(*RefusedError)
+	if !ok || r.Status != CantMultiplex {
+		return false
+	}
+	h.mu.Lock()
+	h.mux.state = muxNo
+	h.mu.Unlock()
+	c.retire()
+	return true
+}
