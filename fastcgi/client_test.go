@@ -180,12 +180,13 @@ func BenchmarkRoundTrip(b *testing.B) {
 			}
 			go func() {
 				defer nc.Close()
-				buf, out := make([]byte, 4096), answerBytes(hello)
+				buf := make([]byte, 4096)
+				out := map[byte][]byte{1: answerTo(1, hello), 2: answerTo(2, hello)}
 				for {
 					if _, err := nc.Read(buf); err != nil {
 						return
 					}
-					nc.Write(out)
+					nc.Write(out[buf[3]]) // the id of BEGIN_REQUEST
 				}
 			}()
 		}

@@ -154,11 +154,7 @@ var (
 // feed hands the bytes of one read to the requests they are for. An error means
 // that the connection is lost.
 func (c *conn) feed(b []byte) error {
-	var last *exchange
-	err := c.cut(b, &last)
-	if last != nil {
-		last.signal()
-	}
+	last, err := c.cut(b)
 	for i, x := range c.ended {
 		if err != nil || c.streams == nil && !c.d.Between() {
 			x.setDirty()
@@ -174,39 +170,48 @@ func (c *conn) feed(b []byte) error {
 	return err
 }
 
-// cut cuts b into records. last is who got the latest piece, and was not told.
-func (c *conn) cut(b []byte, last **exchange) error {
+// cut cuts b into records, and returns whose the last one was if that goes on.
+// A request is locked while it gets its pieces, so that its caller sees all of
+// a read or nothing.
+func (c *conn) cut(b []byte) (x *exchange, err error) {
+	defer func() { c.told(x) }()
 	for {
 		p, rest, ok, err := c.d.Next(b)
 		if err != nil || !ok {
-			return err
+			return x, err
 		}
 		b = rest
 		if p.ID == 0 {
 			if err := c.manage(p); err != nil {
-				return err
+				return x, err
 			}
 			continue
 		}
-		x := *last
 		if x == nil || x.id != p.ID {
-			if x != nil {
-				x.signal()
-			}
+			c.told(x)
 			if x, err = c.find(p); err != nil {
-				return err
+				return nil, err
 			}
-			*last = x
+			x.mu.Lock()
 		}
 		end, err := x.feed(p)
 		if err != nil {
-			return err
+			return x, err
 		}
 		if end {
-			c.ended = append(c.ended, x)
 			c.forget(x)
-			*last = nil
+			c.ended = append(c.ended, x)
+			x.mu.Unlock()
+			x = nil
 		}
+	}
+}
+
+// told unlocks a request that has got its pieces, and wakes its caller.
+func (c *conn) told(x *exchange) {
+	if x != nil {
+		x.mu.Unlock()
+		x.signal()
 	}
 }
 

@@ -210,10 +210,8 @@ func (x *exchange) failed(op string, err error) error {
 }
 
 // feed takes one piece; the connection's reader calls it. end tells that the
-// answer has ended. An error means that the connection is lost.
+// answer has ended. An error means that the connection is lost. x.mu is held.
 func (x *exchange) feed(p Piece) (end bool, err error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	if p.Type == TypeWindowUpdate {
 		n, err := parseWindowUpdate(p)
 		if err == nil {
@@ -228,7 +226,9 @@ func (x *exchange) feed(p Piece) (end bool, err error) {
 	}
 	switch {
 	case x.a.end:
-		x.err = err
+		if x.err == nil {
+			x.err = err
+		}
 		return true, nil
 	case err == nil && x.c.streams == nil && x.a.discard && x.a.size > drainBytes:
 		return false, errUnwanted

@@ -2,6 +2,7 @@ package fastcgi
 
 import (
 	"context"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -65,20 +66,27 @@ func (h *host) take(ctx context.Context, r *cgi.Request, want connKind) (*conn, 
 			return c, nil
 		}
 	}
-	age, keep, window := h.age, h.keeping.ask(h.client.maxIdle() > 0), h.mux.window
-	h.mu.Unlock()
-	nc, err := dial.Dial(ctx, h.network, h.address, orDefault(h.client.DialTimeout, DefaultDialTimeout))
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, h.errorOf("dial", err)
-	}
-	c := h.newConn(nc, share, age, keep || share > 1)
 	if share > 1 {
-		h.share(c, window)
+		return h.dialShared(ctx, r, share)
 	}
-	return c, nil
+	age, keep := h.age, h.keeping.ask(h.client.maxIdle() > 0)
+	h.mu.Unlock()
+	nc, err := h.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return h.newConn(nc, 1, age, keep), nil
+}
+
+func (h *host) dial(ctx context.Context) (net.Conn, error) {
+	nc, err := dial.Dial(ctx, h.network, h.address, orDefault(h.client.DialTimeout, DefaultDialTimeout))
+	switch {
+	case err == nil:
+		return nc, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	}
+	return nil, h.errorOf("dial", err)
 }
 
 // pick returns a connection there is, or nil. h.mu is held.

@@ -17,6 +17,7 @@ type multiplexing struct {
 	window int64 // of its flow control, in bytes; 0 if it has none
 	again  time.Time
 	asking sync.WaitGroup
+	dial   *sharedDial // the latest, while it is under way
 }
 
 type muxState int
@@ -111,17 +112,48 @@ func (m *multiplexing) learn(values []cgi.Field, most int) {
 // wait waits for a question that is under way.
 func (m *multiplexing) wait() { m.asking.Wait() }
 
-// share lets others use a new connection.
-func (h *host) share(c *conn, window int64) {
+// A sharedDial is a connection that is being made for several requests.
+type sharedDial struct {
+	done    chan struct{} // closed when it is there, or has failed
+	waiting int           // requests that wait for it
+}
+
+// dialShared makes a connection for r and for those that come meanwhile. h.mu
+// is held, and released.
+func (h *host) dialShared(ctx context.Context, r *cgi.Request, share int) (*conn, error) {
+	if d := h.mux.dial; d != nil && d.waiting < share-1 {
+		d.waiting++
+		h.mu.Unlock()
+		select {
+		case <-d.done:
+			return h.take(ctx, r, anyConn)
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	d := &sharedDial{done: make(chan struct{})}
+	h.mux.dial = d
+	age, window := h.age, h.mux.window
+	h.mu.Unlock()
+	nc, err := h.dial(ctx)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer close(d.done)
+	if h.mux.dial == d {
+		h.mux.dial = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := h.newConn(nc, share, age, true)
 	if window > 0 {
 		c.askFlow(window)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.closed && c.age == h.age {
+	if !h.closed && age == h.age {
 		h.shared = append(h.shared, c)
 		h.client.startSweep()
 	}
+	return c, nil
 }
 
 // refused learns from an error, and reports whether the request can have a

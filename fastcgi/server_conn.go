@@ -167,13 +167,9 @@ func (c *serverConn) feed() error {
 // spawnBodies runs the handlers of the requests whose body has not come to its
 // end: they wait for it, and the driver must not.
 func (c *serverConn) spawnBodies() {
-	for _, q := range c.bodies {
-		if q.state == wantStdin {
-			c.spawn(q)
-		}
+	for len(c.bodies) > 0 {
+		c.spawn(c.bodies[len(c.bodies)-1])
 	}
-	clear(c.bodies)
-	c.bodies = c.bodies[:0]
 }
 
 // take handles one piece. If that completes a request, it is to be run. An

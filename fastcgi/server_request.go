@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,10 +30,14 @@ type serverRequest struct {
 	id uint16
 
 	// Of the goroutine that drives the connection.
-	state requestState
-	raw   []byte    // PARAMS so far
-	since time.Time // when it was first seen to be incomplete
+	state  requestState
+	raw    []byte    // PARAMS so far
+	since  time.Time // when it was first seen to be incomplete
+	role   cgi.Role
+	length int64 // CONTENT_LENGTH, or -1
+	body   bool  // there is, or may be, a body
 
+	// Of the handler, once that runs.
 	r      cgi.Request
 	ctx    requestContext
 	stdin  stdin
@@ -113,8 +118,8 @@ func (q *serverRequest) takeParams(p Piece) (ready *serverRequest, err error) {
 		q.refuse(status, err)
 		return nil, nil
 	}
-	q.state = wantStdin
-	switch q.r.Role {
+	q.state, q.role, q.length, q.body = wantStdin, q.r.Role, q.r.ContentLength, false
+	switch q.role {
 	case cgi.Authorizer: // has no STDIN (FastCGI 1.0 §6.3)
 		return q, nil
 	case cgi.Filter:
@@ -122,7 +127,7 @@ func (q *serverRequest) takeParams(p Piece) (ready *serverRequest, err error) {
 		q.c.bodies = append(q.c.bodies, q)
 		return nil, nil
 	}
-	if q.r.ContentLength > 0 {
+	if q.length > 0 {
 		q.expectBody()
 		q.c.bodies = append(q.c.bodies, q)
 	}
@@ -150,7 +155,8 @@ func (c *serverConn) receive(r *cgi.Request, raw []byte) (status int, err error)
 
 // expectBody makes ready for a body.
 func (q *serverRequest) expectBody() {
-	q.stdin.init(q, TypeStdin, q.r.ContentLength)
+	q.body = true
+	q.stdin.init(q, TypeStdin, q.length)
 	q.r.Body = &q.stdin
 	if q.r.Data != nil {
 		q.data.init(q, TypeData, q.r.Data.Length)
@@ -164,16 +170,16 @@ func (q *serverRequest) takeStdin(p Piece) (ready *serverRequest, err error) {
 	switch {
 	case q.state == wantParams:
 		return nil, errorf("STDIN of request %d before the end of its PARAMS", q.id)
-	case q.r.Role == cgi.Authorizer:
+	case q.role == cgi.Authorizer:
 		return nil, nil
-	case q.r.Body == nil && q.state == wantStdin && !p.Ends && q.r.ContentLength != 0:
+	case !q.body && q.state == wantStdin && !p.Ends && q.length != 0:
 		q.expectBody()
 		q.c.bodies = append(q.c.bodies, q)
 	}
 	if err := q.stdin.take(p); err != nil {
 		return nil, err
 	}
-	if p.Ends && q.state == wantStdin && q.r.Role != cgi.Filter {
+	if p.Ends && q.state == wantStdin && q.role != cgi.Filter {
 		return q, nil
 	}
 	return nil, nil
@@ -184,7 +190,7 @@ func (q *serverRequest) takeData(p Piece) error {
 	switch {
 	case q.state == wantParams:
 		return errorf("DATA of request %d before the end of its PARAMS", q.id)
-	case q.r.Role != cgi.Filter:
+	case q.role != cgi.Filter:
 		return nil // a stream that is not for this role
 	}
 	return q.data.take(p)
@@ -216,8 +222,7 @@ func (q *serverRequest) refuse(status int, why error) {
 func (q *serverRequest) drop(last func(dst []byte) []byte) {
 	c := q.c
 	q.state = dropped
-	c.pending--
-	c.latest = nil
+	c.settled(q)
 	q.stdin.close()
 	q.data.close()
 	c.remove(q, false)
@@ -253,10 +258,19 @@ func (q *serverRequest) overdue(now time.Time, timeout time.Duration, deadline t
 // start is called by the driver when the handler is about to run.
 func (c *serverConn) start(q *serverRequest) {
 	q.state = running
+	c.settled(q)
+	if !q.body {
+		q.r.ContentLength = 0
+	}
+}
+
+// settled takes q from what the driver has to look after: it may soon be used
+// for another request.
+func (c *serverConn) settled(q *serverRequest) {
 	c.pending--
 	c.latest = nil
-	if q.r.Body == nil {
-		q.r.ContentLength = 0
+	if i := slices.Index(c.bodies, q); i >= 0 {
+		c.bodies = slices.Delete(c.bodies, i, i+1)
 	}
 }
 
@@ -271,7 +285,7 @@ func (q *serverRequest) serve() {
 		}
 		q.end()
 	}()
-	q.c.server.handler(uint16(q.r.Role)+RoleResponder).ServeCGI(&q.ctx, q, &q.r)
+	q.c.server.handler(uint16(q.role)+RoleResponder).ServeCGI(&q.ctx, q, &q.r)
 	returned = true
 }
 
@@ -300,7 +314,7 @@ func (q *serverRequest) lose(cause error) {
 func (q *serverRequest) end() {
 	c := q.c
 	complete := q.stdin.close()
-	if q.r.Role == cgi.Filter {
+	if q.role == cgi.Filter {
 		complete = q.data.close() && complete
 	}
 	rest, whole, err := q.reply.End()

@@ -62,11 +62,10 @@ func (c *serverConn) value(asked cgi.Field) (value int, ok bool) {
 		return 1, true
 	case FlowWindow:
 		n, err := strconv.ParseUint(asked.Value, 10, 31)
-		if err != nil || n == 0 {
-			return 0, false
+		if err == nil && n > 0 {
+			c.credit.Store(int64(n)) // without a number it is only a question
 		}
-		c.credit.Store(int64(n))
-		return int(c.window()), true
+		return min(l.bodyAhead, maxWindow), true
 	}
 	return 0, false
 }
