@@ -13,14 +13,15 @@ import (
 
 // An appBody is the body of an http.Request that an Application made.
 type appBody struct {
-	src  cgi.Body
-	left int64 // bytes to come; negative: until the end of src
+	src  cgi.Body // the server's: of Read until closed, and of wake until ended
+	left int64    // bytes to come; negative: until the end of src
 
 	reading sync.Mutex // held by Read
 	closed  atomic.Bool
 	expired atomic.Bool // the read deadline has passed
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards what follows
+	ended bool
 	timer *time.Timer // of the read deadline; nil if there is none
 }
 
@@ -75,8 +76,17 @@ func (b *appBody) setDeadline(t time.Time) {
 	}
 	b.timer = time.AfterFunc(time.Until(t), func() {
 		b.expired.Store(true)
-		b.src.Cancel()
+		b.wake()
 	})
+}
+
+// wake makes a Read that is under way return.
+func (b *appBody) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ended {
+		b.src.Cancel()
+	}
 }
 
 // end closes the body when the handler has returned and waits for a Read that
@@ -88,8 +98,11 @@ func (b *appBody) end() {
 	b.Close()
 	b.setDeadline(time.Time{})
 	if !b.reading.TryLock() {
-		b.src.Cancel()
+		b.wake()
 		b.reading.Lock()
 	}
 	b.reading.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true // a deadline that was there before may still wake
 }

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -45,17 +44,6 @@ func (f *FrontEnd) fill(r *cgi.Request, hr *http.Request) (status int) {
 	}
 	r.Header = fieldsOf(hr.Header, make(cgi.Header, 0, fields))
 	return 0
-}
-
-// fieldsOf appends the fields of h to dst, sorted by name.
-func fieldsOf(h http.Header, dst cgi.Header) cgi.Header {
-	for name, values := range h {
-		for _, v := range values {
-			dst = append(dst, cgi.Field{Name: name, Value: v})
-		}
-	}
-	slices.SortStableFunc(dst, func(a, b cgi.Field) int { return strings.Compare(a.Name, b.Name) })
-	return dst
 }
 
 // originForm returns the path and query of a request target; "*" stays as it

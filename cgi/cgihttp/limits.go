@@ -34,6 +34,10 @@ const (
 	// learn its length. A reply that fits leaves with Content-Length.
 	bufferedReply = 4 << 10
 
+	// keptLine bounds what is kept of the memory of a line of LogHandler, in
+	// bytes. A panic with its stack may be longer, and is rare.
+	keptLine = 16 << 10
+
 	// linger bounds how long net/http may go on reading a request body that
 	// nobody wants, after the answer is out. Closing at once would make the
 	// kernel send RST, which can delete the answer at the client's end

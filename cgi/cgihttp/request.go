@@ -1,79 +1,26 @@
 package cgihttp
 
 import (
-	"context"
 	"crypto/tls"
-	"fmt"
-	"io"
-	"iter"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/cgi"
 )
 
-// Params yields the params of the CGI request that an [Application] made r of:
-// all of them, in the order they came, as they came. For any other request it
-// yields nothing.
-func Params(r *http.Request) iter.Seq2[string, string] {
-	if c, ok := r.Context().Value(contextKey{}).(*requestContext); ok {
-		return c.r.Params()
-	}
-	return func(func(name, value string) bool) {}
-}
-
-// Param returns one of [Params], and whether the request has it. Of several
-// with the same name it returns the first.
-func Param(r *http.Request, name string) (value string, ok bool) {
-	for n, v := range Params(r) {
-		if n == name {
-			return v, true
-		}
-	}
-	return "", false
-}
-
-// Stderr returns the stream for messages to the web server's log, see
-// cgi.Stderr. It must not be used after the handler has returned.
-func Stderr(r *http.Request) io.Writer {
-	if c, ok := r.Context().Value(contextKey{}).(*requestContext); ok {
-		return cgi.Stderr(c.w)
-	}
-	return io.Discard
-}
-
-// A requestContext is the context of a request that an Application made.
-type requestContext struct {
-	context.Context
-	w cgi.ResponseWriter
-	r *cgi.Request
-}
-
-type contextKey struct{}
-
-// Value implements context.Context.
-func (c *requestContext) Value(key any) any {
-	if key == (contextKey{}) {
-		return c
-	}
-	return c.Context.Value(key)
-}
-
-// newRequest makes an http.Request, and tells the response of it. Handlers
-// keep requests and parts of them, so all of it is new.
-func (x *call) newRequest(r *cgi.Request) (*http.Request, error) {
-	u, err := parseTarget(r.Target)
-	if err != nil {
+// newRequest makes the http.Request, and tells the response of it.
+func (x *call) newRequest() (*http.Request, error) {
+	r := x.r
+	if err := parseTarget(&x.url, r.Target); err != nil {
 		return nil, err
 	}
 	hr := http.Request{
 		Method:     r.Method,
-		URL:        u,
+		URL:        &x.url,
 		Proto:      r.Proto,
-		Header:     headerOf(r.Header),
+		Header:     headerOf(r.Header, x.values[:]),
 		Body:       http.NoBody,
 		Host:       r.Host,
 		RequestURI: r.Target,
@@ -92,27 +39,21 @@ func (x *call) newRequest(r *cgi.Request) (*http.Request, error) {
 		}
 	}
 	x.response.head = hr.Method == http.MethodHead
-	return hr.WithContext(&x.ctx), nil
+	// There is no other way to set the context. Both copies are cheaper than
+	// memory of its own.
+	x.request = *hr.WithContext((*requestContext)(x))
+	return &x.request, nil
 }
 
-// parseTarget reads a target in origin form, or "*".
-func parseTarget(target string) (*url.URL, error) {
-	if !strings.HasPrefix(target, "/") && target != "*" {
-		return nil, fmt.Errorf("cgihttp: parse request: %.60q is not a path", target)
-	}
-	u, err := url.ParseRequestURI(target)
-	if err != nil {
-		return nil, fmt.Errorf("cgihttp: parse request: %w", err)
-	}
-	return u, nil
-}
-
-// headerOf makes the header map: all fields but Host, as in net/http.
-func headerOf(fields cgi.Header) http.Header {
+// headerOf makes the header map: all fields but Host, as in net/http. room is
+// for the values; if it is too small, there will be more.
+func headerOf(fields cgi.Header, room []string) http.Header {
 	h := make(http.Header, len(fields))
-	addFields(h, fields, func(name string) bool { return strings.EqualFold(name, "Host") })
+	addFields(h, fields, room, isHost)
 	return h
 }
+
+func isHost(name string) bool { return len(name) == 4 && strings.EqualFold(name, "Host") }
 
 // remoteAddr has the form of net/http's: host:port. A port that is not known
 // is 0; an address that is not known is "", as for a unix socket's peer.

@@ -1,16 +1,13 @@
 package cgihttp
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
+	"sync"
 
 	"github.com/sluice-gateway/sluice/cgi"
 )
@@ -19,35 +16,37 @@ import (
 // rules of net/http's own: the header is frozen by WriteHeader, the type is
 // guessed from the first bytes, and a short body gets its length.
 type response struct {
-	w    cgi.ResponseWriter
+	x    *call    // w is used with mu, while ended is false
 	body *appBody // of the request; may be nil
 	head bool     // the request is a HEAD
 
+	mu     sync.Mutex // guards what follows, and w but for its deadlines
 	header http.Header
-	status int        // 0 until WriteHeader
-	frozen cgi.Header // header as it was then
-	guess  bool       // Content-Type is to be guessed
-	bare   bool       // the status allows no body
-	sent   bool       // the head has been given to w
-	ended  bool       // the handler has returned: w must not be used
+	status int          // 0 until WriteHeader
+	frozen cgi.Header   // header as it was then
+	few    [6]cgi.Field // room for frozen
+	guess  bool         // Content-Type is to be guessed
+	bare   bool         // the status allows no body
+	sent   bool         // the head has been given to w
+	ended  bool         // the handler has returned
 
 	length  int64  // Content-Length by the handler, or -1
 	written int64  // bytes the handler wrote
-	buf     []byte // not yet given to w
+	buf     []byte // not yet given to w; its memory is used again by others
 }
 
 var (
 	_ http.ResponseWriter = (*response)(nil)
 	_ http.Flusher        = (*response)(nil)
-	_ http.Hijacker       = (*response)(nil)
 	_ io.ReaderFrom       = (*response)(nil)
 	_ io.StringWriter     = (*response)(nil)
 )
 
-var errEnded = errors.New("cgihttp: write: the handler has returned")
-
-// Header implements http.ResponseWriter.
+// Header implements http.ResponseWriter. The map belongs to the handler, which
+// must not change it while it writes, or returns, on another goroutine.
 func (p *response) Header() http.Header {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.header == nil {
 		p.header = make(http.Header)
 	}
@@ -55,83 +54,60 @@ func (p *response) Header() http.Header {
 }
 
 // WriteHeader implements http.ResponseWriter. Like net/http it panics at a
-// status that is not a number of three digits, and ignores a second call.
+// status that is not a number of three digits, and ignores a second call. It
+// panics at 101 as well: to switch protocols takes a connection.
 func (p *response) WriteHeader(status int) {
-	if p.status != 0 || p.ended {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended {
+		p.writeHeader(status)
+	}
+}
+
+func (p *response) writeHeader(status int) {
+	if p.status != 0 {
 		return
 	}
-	if status < 100 || status > 999 {
+	if status < 100 || status > 999 || status == http.StatusSwitchingProtocols {
 		panic(fmt.Sprintf("invalid WriteHeader code %v", status))
 	}
 	if status < 200 {
 		// If w is gone, the next Write will say so.
-		p.w.WriteHeader(status, without(responseFields(p.header), "Content-Length"))
+		p.x.w.WriteHeader(status, responseFields(p.header, p.few[:0]))
 		return
 	}
 	p.status = status
 	p.bare = status == http.StatusNoContent || status == http.StatusNotModified
-	p.frozen = responseFields(p.header)
+	p.frozen = responseFields(p.header, p.few[:0])
 	if status == http.StatusNotModified {
-		p.frozen = without(p.frozen, "Content-Type") // RFC 9110 §15.4.5
+		p.frozen = slices.DeleteFunc(p.frozen, isContentType) // RFC 9110 §15.4.5
 	}
-	_, hasType := p.header["Content-Type"]
-	p.guess = !p.bare && !hasType && p.header.Get("Content-Encoding") == ""
-	p.freezeLength()
-}
-
-// freezeLength takes Content-Length out of the fields. It goes back in front
-// of the body, if there is one and the length is a number.
-func (p *response) freezeLength() {
-	p.length = -1
-	value := p.header.Get("Content-Length")
-	if value == "" {
-		return
-	}
-	p.frozen = without(p.frozen, "Content-Length")
-	if n, err := strconv.ParseInt(value, 10, 64); err == nil && n >= 0 && !p.bare {
-		p.length = n
+	_, typed := p.header["Content-Type"]
+	p.guess = !p.bare && !typed && first(p.header["Content-Encoding"]) == ""
+	if !p.bare {
+		p.length = lengthOf(first(p.header["Content-Length"]))
 	}
 }
 
-// without removes the fields of one name.
-func without(h cgi.Header, name string) cgi.Header {
-	return slices.DeleteFunc(h, func(f cgi.Field) bool { return f.Name == name })
+// lengthOf reads a Content-Length; what is none is -1.
+func lengthOf(s string) int64 {
+	if s == "" {
+		return -1 // an error would have to be made
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
 }
 
-// responseFields returns the fields of h that can be sent, sorted by name, with
-// room for two more. A line break in a value becomes a space, as in net/http.
-func responseFields(h http.Header) cgi.Header {
-	n := 2
-	for _, values := range h {
-		n += len(values)
-	}
-	fields := fieldsOf(h, make(cgi.Header, 0, n))
-	kept := fields[:0]
-	for _, f := range fields {
-		if cgi.HopByHop(f.Name) || !isToken(f.Name) {
-			continue // http.TrailerPrefix is not a token either
-		}
-		if strings.ContainsAny(f.Value, "\r\n\x00") {
-			f.Value = lineBreaks.Replace(f.Value)
-		}
-		kept = append(kept, f)
-	}
-	return kept
-}
+func isContentType(f cgi.Field) bool { return f.Name == "Content-Type" }
 
-var lineBreaks = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
-
-// isToken reports whether name may be the name of a field (RFC 9110 §5.6.2).
-func isToken(name string) bool {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-':
-		case strings.IndexByte("!#$%&'*+.^_`|~", c) >= 0:
-		default:
-			return false
-		}
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
 	}
-	return name != ""
+	return values[0]
 }
 
 // admit counts n bytes of body that the handler wants to write, and tells
@@ -140,9 +116,7 @@ func (p *response) admit(n int) error {
 	if p.ended {
 		return errEnded
 	}
-	if p.status == 0 {
-		p.WriteHeader(http.StatusOK)
-	}
+	p.writeHeader(http.StatusOK)
 	if n == 0 {
 		return nil
 	}
@@ -158,18 +132,20 @@ func (p *response) admit(n int) error {
 
 // Write implements http.ResponseWriter.
 func (p *response) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err := p.admit(len(b)); err != nil {
 		return 0, err
 	}
 	if len(p.buf)+len(b) <= bufferedReply {
-		p.buf = append(p.grown(len(b)), b...)
+		p.buf = append(p.buffer(), b...)
 		return len(b), nil
 	}
 	if err := p.push(b); err != nil {
 		return 0, err
 	}
 	if !p.head {
-		if _, err := p.w.Write(b); err != nil {
+		if _, err := p.x.w.Write(b); err != nil {
 			return 0, err
 		}
 	}
@@ -178,23 +154,21 @@ func (p *response) Write(b []byte) (int, error) {
 
 // WriteString implements io.StringWriter.
 func (p *response) WriteString(s string) (int, error) {
-	if len(p.buf)+len(s) > bufferedReply {
+	if len(s) > bufferedReply {
 		return p.Write([]byte(s))
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err := p.admit(len(s)); err != nil {
 		return 0, err
 	}
-	p.buf = append(p.grown(len(s)), s...)
-	return len(s), nil
-}
-
-// grown returns the buffer, made for n bytes at least if it is not there yet.
-// It is the handler's own: a goroutine that it left behind may write late.
-func (p *response) grown(n int) []byte {
-	if p.buf == nil {
-		return make([]byte, 0, max(n, 512))
+	if len(p.buf)+len(s) > bufferedReply {
+		if err := p.push(nil); err != nil {
+			return 0, err
+		}
 	}
-	return p.buf
+	p.buf = append(p.buffer(), s...)
+	return len(s), nil
 }
 
 // push gives the head and what is buffered to w. next is what will follow at
@@ -202,16 +176,16 @@ func (p *response) grown(n int) []byte {
 func (p *response) push(next []byte) error {
 	if !p.sent {
 		p.sent = true
-		if first := p.buf; p.guess && len(first)+len(next) > 0 {
-			if len(first) == 0 {
-				first = next
+		if start := p.buf; p.guess && len(start)+len(next) > 0 {
+			if len(start) == 0 {
+				start = next
 			}
-			p.frozen = append(p.frozen, cgi.Field{Name: "Content-Type", Value: http.DetectContentType(first)})
+			p.frozen = append(p.frozen, cgi.Field{Name: "Content-Type", Value: http.DetectContentType(start)})
 		}
 		if p.length >= 0 {
 			p.frozen = append(p.frozen, cgi.Field{Name: "Content-Length", Value: strconv.FormatInt(p.length, 10)})
 		}
-		if err := p.w.WriteHeader(p.status, p.frozen); err != nil {
+		if err := p.x.w.WriteHeader(p.status, p.frozen); err != nil {
 			return err
 		}
 	}
@@ -223,28 +197,43 @@ func (p *response) push(next []byte) error {
 	if p.head {
 		return nil
 	}
-	_, err := p.w.Write(buf)
+	_, err := p.x.w.Write(buf)
 	return err
 }
 
 // ReadFrom implements io.ReaderFrom: it lets a file go to the socket without
-// being copied, where w can do that.
+// being copied, where w can do that. Reading from anything else may take any
+// time, so it is done without holding up what else is called.
 func (p *response) ReadFrom(src io.Reader) (int64, error) {
-	to, ok := p.w.(io.ReaderFrom)
-	limited, _ := src.(*io.LimitedReader)
-	known := limited != nil && (p.length < 0 || limited.N <= p.length-p.written)
-	if err := p.admit(0); err != nil {
-		return 0, err
+	if part, ok := src.(*io.LimitedReader); ok {
+		if _, ok := part.R.(*os.File); ok {
+			if n, done, err := p.sendFile(part); done {
+				return n, err
+			}
+		}
 	}
-	if !ok || !known || p.bare || p.guess && !p.sent || p.head {
-		return io.Copy(struct{ io.Writer }{p}, src)
+	return io.Copy(struct{ io.Writer }{p}, src)
+}
+
+// sendFile is ReadFrom for a part of a file. It does nothing if w cannot do
+// it, or the bytes have to be looked at.
+func (p *response) sendFile(part *io.LimitedReader) (n int64, done bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.admit(0); err != nil {
+		return 0, true, err
+	}
+	to, ok := p.x.w.(io.ReaderFrom)
+	fits := p.length < 0 || part.N <= p.length-p.written
+	if !ok || !fits || p.bare || p.guess && !p.sent || p.head {
+		return 0, false, nil
 	}
 	if err := p.push(nil); err != nil {
-		return 0, err
+		return 0, true, err
 	}
-	n, err := to.ReadFrom(src)
+	n, err = to.ReadFrom(part)
 	p.written += n
-	return n, err
+	return n, true, err
 }
 
 // Flush implements http.Flusher.
@@ -252,54 +241,74 @@ func (p *response) Flush() { p.FlushError() }
 
 // FlushError is Flush for http.ResponseController.
 func (p *response) FlushError() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err := p.admit(0); err != nil {
 		return err
 	}
 	if err := p.push(nil); err != nil {
 		return err
 	}
-	return p.w.Flush()
-}
-
-// SetReadDeadline is found by http.ResponseController.
-func (p *response) SetReadDeadline(t time.Time) error {
-	if p.body != nil {
-		p.body.setDeadline(t)
-	}
-	return nil
-}
-
-// SetWriteDeadline is found by http.ResponseController.
-func (p *response) SetWriteDeadline(t time.Time) error {
-	if d, ok := p.w.(interface{ SetWriteDeadline(time.Time) error }); ok {
-		return d.SetWriteDeadline(t)
-	}
-	return http.ErrNotSupported
-}
-
-// EnableFullDuplex is found by http.ResponseController. There is nothing to
-// enable: nobody here reads the body behind the handler's back.
-func (p *response) EnableFullDuplex() error { return nil }
-
-// Hijack implements http.Hijacker, to say why it cannot be done.
-func (p *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return nil, nil, fmt.Errorf("cgihttp: hijack: a CGI request has no connection of its own: %w", http.ErrNotSupported)
+	return p.x.w.Flush()
 }
 
 // finish ends the response of a handler that has returned. A body that is in
 // the buffer to its last byte has a known length now; that of a HEAD request
 // only if the handler wrote one.
 func (p *response) finish() {
-	if err := p.admit(0); err != nil {
-		return
-	}
-	p.ended = true
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.writeHeader(http.StatusOK)
 	if !p.sent && p.length < 0 && !p.bare && (!p.head || p.written > 0) {
 		p.length = p.written
 	}
 	// An error means that nobody is there to be told.
 	p.push(nil)
 	if !p.head && !p.bare && p.length >= 0 && p.written != p.length {
-		p.w.Abort()
+		p.x.w.Abort()
 	}
+	p.end()
+}
+
+// fail ends the response of a handler that panicked.
+func (p *response) fail() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sent {
+		p.x.w.Abort()
+	} else {
+		plainText(p.x.w, http.StatusInternalServerError)
+	}
+	p.end()
+}
+
+// abort ends the response as one that is broken.
+func (p *response) abort() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.x.w.Abort()
+	p.end()
+}
+
+// end keeps everybody away from w. mu is held.
+func (p *response) end() {
+	p.ended = true
+	if p.buf != nil {
+		replyBuffers.Put((*replyBuffer)(p.buf[:bufferedReply]))
+		p.buf = nil
+	}
+}
+
+// A replyBuffer holds what is written until it is given to w. Nobody else sees
+// it, so it can be used again.
+type replyBuffer [bufferedReply]byte
+
+var replyBuffers = sync.Pool{New: func() any { return new(replyBuffer) }}
+
+// buffer returns buf, with memory.
+func (p *response) buffer() []byte {
+	if p.buf == nil {
+		return replyBuffers.Get().(*replyBuffer)[:0]
+	}
+	return p.buf
 }

@@ -96,26 +96,9 @@ func setFields(to http.Header, h cgi.Header) {
 			to.Del(f.Name)
 		}
 	}
-	addFields(to, h, func(name string) bool {
+	addFields(to, h, nil, func(name string) bool {
 		return cgi.HopByHop(name) || strings.HasPrefix(name, http.TrailerPrefix)
 	})
-}
-
-// addFields adds the fields that are not dropped.
-func addFields(to http.Header, fields cgi.Header, drop func(name string) bool) {
-	values := make([]string, len(fields)) // one allocation for all that come once
-	for i, f := range fields {
-		if drop(f.Name) {
-			continue
-		}
-		key := http.CanonicalHeaderKey(f.Name)
-		if had := to[key]; had != nil {
-			to[key] = append(had, f.Value)
-			continue
-		}
-		values[i] = f.Value
-		to[key] = values[i : i+1 : i+1]
-	}
 }
 
 // ready is called before anything of the body is written.
