@@ -7,5 +7,8 @@
 // [Request.Params] lists the meta-variables of a request in order,
 // [FromParams] reads them back, and [HeadParser] reads the head of a response.
 //
-// The package does no I/O, knows no sockets and does not import net/http.
+// [Reply] and [Receiver] are what the servers of the protocols are made of, and
+// [Serve] is an application as a CGI program.
+//
+// The package knows no sockets and does not import net/http.
 package cgi
