@@ -20,6 +20,7 @@ type answer struct {
 
 	body    spill.Queue // of STDOUT, not yet taken by the reader
 	size    int64       // bytes of body so far
+	pieces  int         // of STDOUT
 	started bool        // some record has come
 	quiet   bool        // STDOUT has been ended
 	end     bool        // END_REQUEST has come
@@ -46,6 +47,7 @@ func (a *answer) feed(p Piece) error {
 }
 
 func (a *answer) stdout(p Piece) error {
+	a.pieces++
 	if p.Ends {
 		a.quiet = true
 		return nil

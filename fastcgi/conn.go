@@ -154,12 +154,12 @@ var (
 // feed hands the bytes of one read to the requests they are for. An error means
 // that the connection is lost.
 func (c *conn) feed(b []byte) error {
+	if c.isUnasked() {
+		return errUnasked
+	}
 	last, err := c.cut(b)
 	for i, x := range c.ended {
-		if err != nil || c.streams == nil && !c.d.Between() {
-			x.setDirty()
-		}
-		x.settle() // before the caller wakes and asks for a connection again
+		x.endRead(err != nil || c.streams == nil && !c.d.Between()) // before the caller wakes and asks for a connection again
 		x.signal()
 		c.ended[i] = nil
 	}
@@ -205,6 +205,13 @@ func (c *conn) cut(b []byte) (x *exchange, err error) {
 			x = nil
 		}
 	}
+}
+
+// isUnasked reports whether nothing should come.
+func (c *conn) isUnasked() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.streams == nil && c.only == nil
 }
 
 // told unlocks a request that has got its pieces, and wakes its caller.

@@ -23,7 +23,8 @@ type exchange struct {
 	over    bool        // under conn.mu: the answer has ended
 	started time.Time   // set on a new connection
 	stall   *time.Timer // the same; or runs until an answer that was aborted must end
-	asked   time.Time   // since when an answer is waited for; the caller's
+	asked   time.Time   // since when the next of STDOUT is waited for; the caller's
+	pieces  int         // of STDOUT, when that began; the caller's
 	waiter  *waiter     // the caller's; nil after finish
 
 	sent     atomic.Int64 // bytes of the request that the kernel took
@@ -32,19 +33,21 @@ type exchange struct {
 	bodies   []stream
 	sender   sender
 
-	mu      sync.Mutex // guards what follows
-	changed sync.Cond  // the caller took some of the body, or will not
-	a       answer
-	log     *stderrLog
-	token   chan struct{} // of the waiter
-	err     error         // why there is no (further) answer
-	sendErr error
-	sending bool
-	dirty   bool // the connection cannot be used again
-	timed   bool // a deadline has been set on the connection
-	settled bool // the connection is not ours any more
-	waiting bool // noted with the host as a request on a new connection
-	taken   int  // bytes of the body that the caller took and the application was not told of
+	mu       sync.Mutex // guards what follows
+	changed  sync.Cond  // the caller took some of the body, or will not
+	a        answer
+	log      *stderrLog
+	token    chan struct{} // of the waiter
+	err      error         // why there is no (further) answer
+	sendErr  error
+	sending  bool
+	dirty    bool // the connection cannot be used again
+	timed    bool // a deadline has been set on the connection
+	held     bool // the reader has still to look at what follows the end of the answer
+	settled  bool // the connection is not ours any more
+	released bool // and may be another's
+	waiting  bool // noted with the host as a request on a new connection
+	taken    int  // bytes of the body that the caller took and the application was not told of
 
 	rest []byte // of the body, what the caller has in hand
 	resp cgi.Response
@@ -146,22 +149,22 @@ func (x *exchange) block() error {
 	}
 }
 
-// patience returns how long to wait for what comes next. For the first byte of
-// the answer it is what is left: STDERR and management records are no answer.
+// patience returns how long to wait for what comes next. That is what is left
+// since the last of STDOUT: STDERR and management records are no answer.
 func (x *exchange) patience() time.Duration {
 	client := x.c.host.client
 	x.mu.Lock()
-	answering, sending := x.answering(), x.sending
+	answering, sending, pieces := x.answering(), x.sending, x.a.pieces
 	x.mu.Unlock()
-	if answering {
-		return orDefault(client.ReadTimeout, DefaultReadTimeout)
-	}
 	limit := orDefault(client.FirstByteTimeout, DefaultFirstByteTimeout)
+	if answering {
+		limit = orDefault(client.ReadTimeout, DefaultReadTimeout)
+	}
 	switch {
-	case sending:
+	case sending && !answering:
 		x.asked = time.Time{} // nobody answers half a request
-	case x.asked.IsZero():
-		x.asked = time.Now()
+	case x.asked.IsZero() || pieces != x.pieces:
+		x.asked, x.pieces = time.Now(), pieces
 	case limit > 0:
 		limit = max(limit-time.Since(x.asked), 1)
 	}
@@ -200,6 +203,9 @@ func (x *exchange) failed(op string, err error) error {
 	begun, answering := x.a.started, x.answering()
 	x.mu.Unlock()
 	e := &Error{Protocol: "fastcgi", Op: op, Addr: x.c.host.name, Sent: x.sent.Load(), Err: dial.Bare(err)}
+	if _, ok := errors.AsType[*sendError](err); ok {
+		e.Op = "send"
+	}
 	_, wrongID := errors.AsType[*wrongIDError](err)
 	e.SafeToRetry = e.Sent == 0 && !errors.Is(err, ErrTooLong) ||
 		!begun && (dial.Broken(err) || wrongID) && x.r.Idempotent()
@@ -212,7 +218,7 @@ func (x *exchange) failed(op string, err error) error {
 // feed takes one piece; the connection's reader calls it. end tells that the
 // answer has ended. An error means that the connection is lost. x.mu is held.
 func (x *exchange) feed(p Piece) (end bool, err error) {
-	if p.Type == TypeWindowUpdate {
+	if p.Type == TypeWindowUpdate && x.c.flow.Load() > 0 {
 		n, err := parseWindowUpdate(p)
 		if err == nil {
 			err = x.credit.give(n)
@@ -226,6 +232,7 @@ func (x *exchange) feed(p Piece) (end bool, err error) {
 	}
 	switch {
 	case x.a.end:
+		x.held = true
 		if x.err == nil {
 			x.err = err
 		}
@@ -270,17 +277,21 @@ func (x *exchange) wait() {
 	}
 }
 
-func (x *exchange) setDirty() {
+// endRead is called when the reader is done with all that came together with
+// the end of the answer.
+func (x *exchange) endRead(dirty bool) {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.dirty = true
+	x.held = false
+	x.dirty = x.dirty || dirty
+	x.mu.Unlock()
+	x.settle()
 }
 
 // settle gives the connection back when both the answer and the request are
 // at their end.
 func (x *exchange) settle() {
 	x.mu.Lock()
-	if !x.a.end || x.sending || x.settled {
+	if !x.a.end || x.held || x.sending || x.settled {
 		x.mu.Unlock()
 		return
 	}
@@ -299,6 +310,10 @@ func (x *exchange) settle() {
 	}
 	x.mu.Unlock()
 	x.c.release(x, reusable)
+	x.mu.Lock()
+	x.released = true
+	x.changed.Broadcast()
+	x.mu.Unlock()
 }
 
 // drop ends the use of the connection without an end of the answer: it is
@@ -317,7 +332,7 @@ func (x *exchange) drop(cause error) {
 		x.mu.Unlock()
 		return
 	}
-	x.settled = true
+	x.settled, x.released = true, true
 	x.changed.Broadcast()
 	x.mu.Unlock()
 	x.c.close(cause)
@@ -328,7 +343,7 @@ func (x *exchange) drop(cause error) {
 func (x *exchange) giveUp() {
 	x.mu.Lock()
 	stuck := !x.settled
-	x.settled = true
+	x.settled, x.released = true, true
 	x.mu.Unlock()
 	if stuck {
 		x.c.retire()
@@ -399,8 +414,19 @@ func (x *exchange) finish() {
 	x.rest = nil
 	x.sender.stop(x)
 	if end {
-		x.settle() // the reader may be about to: the caller's next request shall find the connection
+		x.awaitRelease()
 	}
 	x.c.putWaiter(x.waiter)
 	x.waiter = nil
+}
+
+// awaitRelease waits until the connection is given back, which the reader is
+// about to do: the caller's next request shall find it.
+func (x *exchange) awaitRelease() {
+	x.settle()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for !x.released && !x.sending {
+		x.changed.Wait()
+	}
 }

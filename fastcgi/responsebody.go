@@ -2,6 +2,7 @@ package fastcgi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -92,9 +93,11 @@ func (x *exchange) take() (ok bool, err error) {
 		x.changed.Broadcast()
 		x.grant(n)
 		return true, nil
+	case x.a.quiet && !x.a.discard:
+		return false, io.EOF // whatever came later
 	case x.err != nil:
 		return false, x.cutShort(x.err)
-	case x.a.end || x.a.quiet:
+	case x.a.end:
 		return false, io.EOF
 	}
 	return false, nil
@@ -121,5 +124,9 @@ func (x *exchange) cutShort(err error) error {
 	if x.ctx.Err() != nil {
 		return context.Cause(x.ctx)
 	}
-	return &Error{Protocol: "fastcgi", Op: "receive", Addr: x.c.host.name, Sent: x.sent.Load(), Err: dial.Bare(err)}
+	op := "receive"
+	if _, ok := errors.AsType[*sendError](err); ok {
+		op = "send"
+	}
+	return &Error{Protocol: "fastcgi", Op: op, Addr: x.c.host.name, Sent: x.sent.Load(), Err: dial.Bare(err)}
 }

@@ -193,7 +193,7 @@ func (x *exchange) sendBody(out []byte, s stream) error {
 			return werr
 		}
 		if err != nil {
-			return &bodyError{err}
+			return &sendError{fmt.Errorf("request body: %w", err), true}
 		}
 	}
 }
@@ -238,6 +238,10 @@ func (x *exchange) write(b []byte) error {
 	x.writeBy()
 	n, err := x.c.nc.Write(b)
 	x.sent.Add(int64(n))
+	if isTimeout(err) {
+		t := orDefault(x.c.host.client.WriteTimeout, DefaultWriteTimeout)
+		err = &sendError{dial.Timeout(fmt.Sprintf("the application has not read on in the request body for %v", t)), false}
+	}
 	return err
 }
 
@@ -245,11 +249,11 @@ func (x *exchange) write(b []byte) error {
 // failure yet: its answer may be on the way. That the request body cannot be
 // read is one, and so is an application that does not read for too long.
 func (x *exchange) senderDone(err error) {
-	_, body := errors.AsType[*bodyError](err)
-	if body && !x.finished.Load() {
+	failed, ok := errors.AsType[*sendError](err)
+	if ok && !x.finished.Load() {
 		x.setErr(err)
 	}
-	if body || isTimeout(err) && !x.finished.Load() {
+	if ok && (failed.body || !x.finished.Load()) {
 		x.drop(err)
 	}
 	x.mu.Lock()
@@ -270,11 +274,14 @@ func (x *exchange) setErr(err error) {
 	}
 }
 
-// A bodyError is an error of the request body, not of the application.
-type bodyError struct{ err error }
+// A sendError is why a request body could not be sent.
+type sendError struct {
+	err  error
+	body bool // it could not be read; or else the application does not
+}
 
-func (e *bodyError) Error() string { return "request body: " + e.err.Error() }
-func (e *bodyError) Unwrap() error { return e.err }
+func (e *sendError) Error() string { return e.err.Error() }
+func (e *sendError) Unwrap() error { return e.err }
 
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }

@@ -36,6 +36,7 @@ type serverRequest struct {
 	role   cgi.Role
 	length int64 // CONTENT_LENGTH, or -1
 	body   bool  // there is, or may be, a body
+	ended  bool  // STDIN has ended
 
 	// Of the handler, once that runs.
 	r      cgi.Request
@@ -74,6 +75,7 @@ func (q *serverRequest) free() {
 	}
 	q.c, q.raw, q.state = nil, q.raw[:0], wantParams
 	q.since, q.deadline = time.Time{}, time.Time{}
+	q.body, q.ended = false, false
 	q.ctx.reset()
 	q.run, q.exited, q.stderr, q.over = 0, false, false, false
 	q.stdin.q, q.data.q = nil, nil
@@ -118,7 +120,7 @@ func (q *serverRequest) takeParams(p Piece) (ready *serverRequest, err error) {
 		q.refuse(status, err)
 		return nil, nil
 	}
-	q.state, q.role, q.length, q.body = wantStdin, q.r.Role, q.r.ContentLength, false
+	q.state, q.role, q.length = wantStdin, q.r.Role, q.r.ContentLength
 	switch q.role {
 	case cgi.Authorizer: // has no STDIN (FastCGI 1.0 §6.3)
 		return q, nil
@@ -172,10 +174,13 @@ func (q *serverRequest) takeStdin(p Piece) (ready *serverRequest, err error) {
 		return nil, errorf("STDIN of request %d before the end of its PARAMS", q.id)
 	case q.role == cgi.Authorizer:
 		return nil, nil
+	case q.ended:
+		return nil, errorf("STDIN of request %d after its end", q.id)
 	case !q.body && q.state == wantStdin && !p.Ends && q.length != 0:
 		q.expectBody()
 		q.c.bodies = append(q.c.bodies, q)
 	}
+	q.ended = p.Ends
 	if err := q.stdin.take(p); err != nil {
 		return nil, err
 	}
@@ -233,6 +238,9 @@ func (q *serverRequest) drop(last func(dst []byte) []byte) {
 
 // takeWindowUpdate handles a piece of WINDOW_UPDATE.
 func (q *serverRequest) takeWindowUpdate(p Piece) error {
+	if !q.credit.limited() {
+		return nil // a type that we do not know, as far as this web server can tell
+	}
 	n, err := parseWindowUpdate(p)
 	if err != nil {
 		return err
