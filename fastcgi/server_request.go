@@ -39,15 +39,16 @@ type serverRequest struct {
 	ended  bool  // STDIN has ended
 
 	// Of the handler, once that runs.
-	r      cgi.Request
-	ctx    requestContext
-	stdin  stdin
-	data   stdin // of a filter
-	reply  cgi.Reply
-	credit credit      // for STDOUT
-	run    uint64      // the run in line, if it is one
-	exited bool        // the handler has ended its goroutine
-	lent   atomic.Bool // Stderr was asked for
+	r       cgi.Request
+	ctx     requestContext
+	stdin   stdin
+	data    stdin // of a filter
+	reply   cgi.Reply
+	credit  credit       // for STDOUT
+	granted atomic.Int64 // bytes of STDIN and DATA that may come
+	run     uint64       // the run in line, if it is one
+	exited  bool         // the handler has ended its goroutine
+	lent    atomic.Bool  // Stderr was asked for
 
 	mu       sync.Mutex // guards what follows; taken before the outbox's
 	stderr   bool       // something has been sent to STDERR
@@ -63,6 +64,7 @@ func newServerRequest(c *serverConn, id, role uint16) *serverRequest {
 	q.r.Role = cgi.Role(role - RoleResponder)
 	q.reply.Reset(q, &q.r)
 	q.credit.init(c.credit.Load())
+	q.granted.Store(c.window())
 	return q
 }
 

@@ -23,7 +23,6 @@ type stdin struct {
 	next    []byte // of the queue
 	left    int64  // bytes to come, or -1 if that is not known
 	taken   int64  // bytes that were read since the last credit for them
-	granted int64  // bytes that may come, by the flow control
 	ended   bool   // the end of the stream has come
 	closed  bool   // nobody reads any more: throw away what comes
 	err     error  // why no more will come
@@ -31,7 +30,7 @@ type stdin struct {
 
 // init makes it ready for a body of that length, -1 if it is not known.
 func (s *stdin) init(q *serverRequest, kind Type, length int64) {
-	*s = stdin{q: q, kind: kind, left: length, granted: q.c.window()}
+	*s = stdin{q: q, kind: kind, left: length}
 	s.changed.L = &s.mu
 	s.queue.Store, s.queue.Window = q.c.server.limit.bodies, q.c.server.limit.bodyAhead
 }
@@ -52,10 +51,8 @@ func (s *stdin) take(p Piece) error {
 		return nil
 	}
 	b := p.Content
-	if s.q.c.window() > 0 {
-		if s.granted -= int64(len(b)); s.granted < 0 {
-			return errorf("%v of request %d exceeds the credit for it", s.kind, s.q.id)
-		}
+	if s.q.credit.limited() && s.q.granted.Add(-int64(len(b))) < 0 {
+		return errorf("%v of request %d exceeds the credit for it", s.kind, s.q.id)
 	}
 	if s.left >= 0 {
 		b = b[:min(int64(len(b)), s.left)]
@@ -163,13 +160,12 @@ func (s *stdin) Read(p []byte) (int, error) {
 // grant tells the web server that it may send more, if it waits for that. mu
 // is held, and released while the record is on its way.
 func (s *stdin) grant(n int) {
-	window := s.q.c.window()
-	if s.taken += int64(n); window == 0 || s.ended || s.taken < window/2 {
+	if s.taken += int64(n); !s.q.credit.limited() || s.ended || s.taken < s.q.c.window()/2 {
 		return
 	}
 	more := s.taken
 	s.taken = 0
-	s.granted += more
+	s.q.granted.Add(more)
 	s.mu.Unlock()
 	s.q.c.out.send(func(dst []byte) []byte { return AppendWindowUpdate(dst, s.q.id, uint32(more)) }, nil, time.Time{})
 	s.mu.Lock()
