@@ -242,8 +242,8 @@ func TestMultiplexAbort(t *testing.T) {
 	}
 	other.Body.Close()
 	hellos(t, c, a.addr, 20)
-	if n := a.conns.Load(); n != 1 {
-		t.Errorf("%d connections, want 1", n)
+	if n := a.conns.Load(); n > 1 { // none if it was there already
+		t.Errorf("%d connections, want 1 at the most", n)
 	}
 }
 
