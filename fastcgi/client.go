@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -32,6 +33,10 @@ type Client struct {
 	ReadTimeout      time.Duration // between two pieces of the answer
 	WriteTimeout     time.Duration // for one piece of the request
 	IdleTimeout      time.Duration // an unused connection is closed after this
+
+	// Dial makes a connection, for those who want more than the net package
+	// does: TLS, a tunnel. Nil means [net.Dialer.DialContext].
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// MaxIdle is the number of unused connections kept for one address. Zero
 	// means DefaultMaxIdle; negative, none: the application is asked to close.

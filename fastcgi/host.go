@@ -79,7 +79,7 @@ func (h *host) take(ctx context.Context, r *cgi.Request, want connKind) (*conn, 
 }
 
 func (h *host) dial(ctx context.Context) (net.Conn, error) {
-	nc, err := dial.Dial(ctx, h.network, h.address, orDefault(h.client.DialTimeout, DefaultDialTimeout))
+	nc, err := dial.Func(h.client.Dial).Dial(ctx, h.network, h.address, orDefault(h.client.DialTimeout, DefaultDialTimeout))
 	switch {
 	case err == nil:
 		return nc, nil

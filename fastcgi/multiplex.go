@@ -72,7 +72,7 @@ func (h *host) askMultiplex() {
 	defer h.mux.asking.Done()
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	values, err := Values(ctx, h.network, h.address, MpxsConn, MaxReqs, FlowWindow)
+	values, err := h.client.Values(ctx, h.network, h.address, MpxsConn, MaxReqs, FlowWindow)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m := &h.mux

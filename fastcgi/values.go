@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
@@ -28,15 +27,14 @@ const maxValues = 100
 // then (php-fpm before 8.1). An application that closes it without an answer
 // gives an error that wraps io.ErrUnexpectedEOF: it is there, but does not
 // answer management records.
-func Values(ctx context.Context, network, address string, names ...string) ([]cgi.Field, error) {
+func (c *Client) Values(ctx context.Context, network, address string, names ...string) ([]cgi.Field, error) {
 	failed := func(op string, err error) error {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		return &Error{Protocol: "fastcgi", Op: op, Addr: dial.Name(network, address), Err: dial.Bare(err)}
 	}
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, network, address)
+	nc, err := dial.Func(c.Dial).Dial(ctx, network, address, orDefault(c.DialTimeout, DefaultDialTimeout))
 	if err != nil {
 		return nil, failed("dial", err)
 	}

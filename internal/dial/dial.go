@@ -18,19 +18,30 @@ const (
 	retryMax = 50 * time.Millisecond
 )
 
+// A Func makes a connection.
+type Func func(ctx context.Context, network, address string) (net.Conn, error)
+
 // Dial connects to address, within timeout if that is positive. A unix socket
 // whose backlog is full belongs to an application that is busy, not down, so it
 // is asked again. The error does not repeat the address; if ctx is done, it is
 // its cause, and if the time is up, a timeout.
 func Dial(ctx context.Context, network, address string, timeout time.Duration) (net.Conn, error) {
+	return Func(nil).Dial(ctx, network, address, timeout)
+}
+
+// Dial is the function Dial with f in the place of the net package; f may be
+// nil.
+func (f Func) Dial(ctx context.Context, network, address string, timeout time.Duration) (net.Conn, error) {
+	if f == nil {
+		f = new(net.Dialer).DialContext
+	}
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, Timeout(fmt.Sprintf("no connection for %v", timeout)))
 		defer cancel()
 	}
-	var d net.Dialer
 	for pause := retryMin; ; pause = min(2*pause, retryMax) {
-		nc, err := d.DialContext(ctx, network, address)
+		nc, err := f(ctx, network, address)
 		if err == nil {
 			return nc, nil
 		}
