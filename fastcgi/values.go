@@ -21,6 +21,11 @@ const (
 // maxValues bounds the answer to GET_VALUES, in variables.
 const maxValues = 100
 
+// Values is [Client.Values] of the zero Client.
+func Values(ctx context.Context, network, address string, names ...string) ([]cgi.Field, error) {
+	return new(Client).Values(ctx, network, address, names...)
+}
+
 // Values asks the application at address about itself: FCGI_GET_VALUES. The
 // result holds the names it knows, often none. The connection is one of its
 // own and is closed after the question, because some applications close it
