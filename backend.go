@@ -65,6 +65,7 @@ func newClient(cfg config.Backend, log *slog.Logger) *fastcgi.Client {
 		ReadTimeout:      cfg.Timeout.Read,
 		WriteTimeout:     cfg.Timeout.Write,
 		MaxIdle:          cfg.KeepIdle,
+		Multiplex:        cfg.Multiplex,
 		Log:              log,
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -217,6 +218,37 @@ func effectKeepIdle(t *testing.T) {
 			t.Errorf("keep_idle = %d: %d connections for %d requests", tt.keep, n, requests)
 		}
 	}
+}
+
+// Requests that come at the same time share a connection, once the application
+// has said that they can.
+func effectMultiplex(t *testing.T) {
+	const together = 20
+	var meet sync.WaitGroup
+	app := foreign(t, func(_ context.Context, w cgi.ResponseWriter, r *cgi.Request) {
+		if r.Path() == "/together" {
+			meet.Done()
+			meet.Wait()
+		}
+		io.WriteString(w, "x")
+	})
+	cfg := toForeign(app)
+	cfg.Backends[0].Multiplex = together
+	g := start(t, cfg)
+	conns := int64(together)
+	for range 20 { // the first time they do not: it is being asked
+		before := app.n.Load()
+		meet.Add(together)
+		var wg sync.WaitGroup
+		for range together {
+			wg.Go(func() { g.get("/together") })
+		}
+		wg.Wait()
+		if conns = app.n.Load() - before; conns <= 1 {
+			return
+		}
+	}
+	t.Errorf("%d connections for %d requests at the same time, want one", conns, together)
 }
 
 func effectStopSignal(t *testing.T) {

@@ -48,6 +48,7 @@ var effects = map[string]func(*testing.T){
 	"Backends.Timeout.Read":      effectTimeoutRead,
 	"Backends.Timeout.Write":     effectBackendTimeoutWrite,
 	"Backends.KeepIdle":          effectKeepIdle,
+	"Backends.Multiplex":         effectMultiplex,
 	"Backends.Stop.Signal":       effectStopSignal,
 	"Backends.Stop.Timeout":      effectStopTimeout,
 

@@ -51,6 +51,7 @@ type Backend struct {
 	Queue     Queue
 	Timeout   BackendTimeout
 	KeepIdle  int // unused connections kept for one worker; negative: none
+	Multiplex int // requests on one connection at the same time; zero or one: each has its own
 	Stop      Stop
 }
 
@@ -122,5 +123,6 @@ func (b Backend) Equal(o Backend) bool {
 		b.Queue == o.Queue &&
 		b.Timeout == o.Timeout &&
 		b.KeepIdle == o.KeepIdle &&
+		b.Multiplex == o.Multiplex &&
 		b.Stop == o.Stop
 }

@@ -47,6 +47,7 @@ func backendKeys() []key[Backend] {
 		{"timeout.read", duration(func(b *Backend) *time.Duration { return &b.Timeout.Read })},
 		{"timeout.write", duration(func(b *Backend) *time.Duration { return &b.Timeout.Write })},
 		{"keep_idle", count(func(b *Backend) *int { return &b.KeepIdle }, maxCount, true)},
+		{"multiplex", count(func(b *Backend) *int { return &b.Multiplex }, maxMultiplex, false)},
 		{"stop.signal", signal(func(b *Backend) *syscall.Signal { return &b.Stop.Signal })},
 		{"stop.timeout", duration(func(b *Backend) *time.Duration { return &b.Stop.Timeout })},
 	}

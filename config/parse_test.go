@@ -28,6 +28,7 @@ max_load      = -1
 queue         = { max = 10, timeout = "2s" }
 timeout       = { dial = "1s", first_byte = "2s", read = "3s", write = "4s" }
 keep_idle     = -5
+multiplex     = 64
 
 [backend.php2]
 php = "auto"
@@ -73,7 +74,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 			{
 				Name: "php", Protocol: "fastcgi", Connect: []string{"unix:/run/php.sock", "[::1]:9000"},
 				Params: map[string]string{"HTTPS": "on"}, Root: "/srv/www", MaxLoad: -1, Queue: Queue{10, 2 * time.Second},
-				Timeout: BackendTimeout{time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second}, KeepIdle: -1,
+				Timeout: BackendTimeout{time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second}, KeepIdle: -1, Multiplex: 64,
 			},
 			{Name: "php2", PHP: "auto"},
 			{
