@@ -48,7 +48,8 @@ type ResponseWriter interface {
 
 // Stderr returns the stream for messages of an application to the server's
 // log: FCGI_STDERR, or descriptor 2 of a CGI program. Where w has none it
-// discards.
+// discards. slog.NewTextHandler(cgi.Stderr(w), nil) logs to it; net/http
+// handlers have cgihttp.LogHandler.
 func Stderr(w ResponseWriter) io.Writer {
 	if s, ok := w.(interface{ Stderr() io.Writer }); ok {
 		return s.Stderr()
