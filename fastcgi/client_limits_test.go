@@ -6,7 +6,12 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/sluice-gateway/sluice/internal/linelog"
 )
+
+// longLine is where linelog cuts a line that does not end.
+const longLine = 4 << 10
 
 // Bytes behind the end of an answer cost the connection, whether they are a
 // record or only a part of one: whose they are is not known.
@@ -48,10 +53,10 @@ func TestStderrIsBounded(t *testing.T) {
 		events       int // of text
 		left         int // out of it
 	}{
-		{"as much as may be", strings.Repeat(line, stderrBytes/100), stderrBytes / 100, 0},
-		{"a line in part", strings.Repeat(line, 2400), stderrBytes/100 + 1, 240_000 - stderrBytes},
-		{"a long line", strings.Repeat("a", 2*maxLine+1) + "\n" + line, 4, 0},
-		{"a line that is as long as may be", strings.Repeat("a", maxLine) + "\n" + line, 2, 0},
+		{"as much as may be", strings.Repeat(line, linelog.MaxBytes/100), linelog.MaxBytes / 100, 0},
+		{"a line in part", strings.Repeat(line, 2400), linelog.MaxBytes/100 + 1, 240_000 - linelog.MaxBytes},
+		{"a long line", strings.Repeat("a", 2*longLine+1) + "\n" + line, 4, 0},
+		{"a line that is as long as may be", strings.Repeat("a", longLine) + "\n" + line, 2, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -69,8 +74,8 @@ func TestStderrIsBounded(t *testing.T) {
 				t.Errorf("%d lines, want %d", n, tt.events)
 			}
 			for line := range strings.Lines(text) {
-				if _, said, _ := strings.Cut(line, "text="); len(said) > maxLine+1 {
-					t.Errorf("a line of %d bytes, want at most %d", len(said), maxLine)
+				if _, said, _ := strings.Cut(line, "text="); len(said) > longLine+1 {
+					t.Errorf("a line of %d bytes, want at most %d", len(said), longLine)
 				}
 			}
 			_, leftOut, said := strings.Cut(text, `msg="application stderr left out"`)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/internal/dial"
+	"github.com/sluice-gateway/sluice/internal/linelog"
 )
 
 // An exchange is one request on one connection. Three goroutines meet in it:
@@ -36,7 +37,7 @@ type exchange struct {
 	mu       sync.Mutex // guards what follows
 	changed  sync.Cond  // the caller took some of the body, or will not
 	a        answer
-	log      *stderrLog
+	log      *linelog.Lines
 	token    chan struct{} // of the waiter
 	err      error         // why there is no (further) answer
 	sendErr  error
@@ -296,7 +297,7 @@ func (x *exchange) settle() {
 		return
 	}
 	x.settled = true
-	x.log.end()
+	x.log.End()
 	reusable := !x.dirty
 	if x.c.streams == nil {
 		reusable = reusable && x.sendErr == nil && x.err == nil // who refuses often closes, too
@@ -358,7 +359,7 @@ func (x *exchange) lost(cause error) {
 		x.err = err
 	}
 	x.a.quiet = x.a.quiet || x.err == nil
-	x.log.end()
+	x.log.End()
 	x.changed.Broadcast()
 	x.mu.Unlock()
 	x.credit.fail(cause)
@@ -402,7 +403,7 @@ func (x *exchange) finish() {
 	if end || x.a.discard {
 		x.a.body.Close()
 	}
-	x.log.end()
+	x.log.End()
 	x.changed.Broadcast()
 	x.mu.Unlock()
 	if waiting {

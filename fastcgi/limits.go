@@ -47,10 +47,6 @@ const (
 	drainBytes = 64 << 10
 	drainTime  = 250 * time.Millisecond
 
-	// stderrBytes bounds what one request may write to the log. PHP can send
-	// megabytes of warnings.
-	stderrBytes = 64 << 10
-
 	// maxInterim bounds the interim responses (1xx) that wait for a caller
 	// which is busy with the one before. Applications send one or two.
 	maxInterim = 64

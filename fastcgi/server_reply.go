@@ -33,7 +33,7 @@ func (q *serverRequest) Flush() error { return q.reply.Flush() }
 func (q *serverRequest) Abort() { q.reply.Abort() }
 
 // Gone implements cgi.Output.
-func (q *serverRequest) Gone() error { return q.ctx.why() }
+func (q *serverRequest) Gone() error { return q.ctx.Why() }
 
 // Send implements cgi.Output: gathered and p become records of STDOUT.
 func (q *serverRequest) Send(gathered, p []byte) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/internal/lazyctx"
 )
 
 // A requestState says what of a request may come next.
@@ -40,7 +41,7 @@ type serverRequest struct {
 
 	// Of the handler, once that runs.
 	r       cgi.Request
-	ctx     requestContext
+	ctx     lazyctx.Context
 	stdin   stdin
 	data    stdin // of a filter
 	reply   cgi.Reply
@@ -72,13 +73,13 @@ func newServerRequest(c *serverConn, id, role uint16) *serverRequest {
 // something of it was given away that may outlive the handler. Others are not
 // used again: the driver may have looked them up in the meantime.
 func (q *serverRequest) free() {
-	if q.lent.Load() || q.ctx.asked() || cap(q.raw) > keptBuffer {
+	if q.lent.Load() || q.ctx.Asked() || cap(q.raw) > keptBuffer {
 		return
 	}
 	q.c, q.raw, q.state = nil, q.raw[:0], wantParams
 	q.since, q.deadline = time.Time{}, time.Time{}
 	q.body, q.ended = false, false
-	q.ctx.reset()
+	q.ctx.Reset()
 	q.run, q.exited, q.stderr, q.over = 0, false, false, false
 	q.stdin.q, q.data.q = nil, nil
 	serverRequests.Put(q)
@@ -235,7 +236,7 @@ func (q *serverRequest) drop(last func(dst []byte) []byte) {
 	c.remove(q, false)
 	c.out.add(last)
 	c.active.Add(-1)
-	q.ctx.end(ErrAborted)
+	q.ctx.End(ErrAborted)
 }
 
 // takeWindowUpdate handles a piece of WINDOW_UPDATE.
@@ -313,7 +314,7 @@ func (q *serverRequest) failed(v any) {
 
 // lose tells the handler that nobody waits for its answer.
 func (q *serverRequest) lose(cause error) {
-	q.ctx.end(cause)
+	q.ctx.End(cause)
 	q.stdin.fail(cause)
 	q.data.fail(cause)
 	q.credit.fail(cause)
@@ -351,7 +352,7 @@ func (q *serverRequest) end() {
 		c.out.flush()
 	}
 	c.active.Add(-1)
-	q.ctx.end(nil)
+	q.ctx.End(nil)
 	if !whole && gone == nil {
 		c.out.flush()
 		c.breakResponse()

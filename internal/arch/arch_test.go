@@ -15,7 +15,7 @@ const module = "github.com/sluice-gateway/sluice"
 // they exist. A package imports packages on lower lines only. ARCHITECTURE.md
 // says what each is for.
 var layers = [][]string{
-	{"internal/address", "internal/accept", "internal/dial", "internal/spill"},
+	{"internal/address", "internal/accept", "internal/dial", "internal/lazyctx", "internal/linelog", "internal/spill"},
 	{"internal/listen"},
 	{"cgi", "process", "pool", "config"},
 	{"cgi/cgihttp", "cgi/cgihost", "fastcgi", "scgi", "h1", "discover", "config/lighttpd", "config/monkey"},
@@ -29,7 +29,7 @@ var layers = [][]string{
 
 // forTests lists the packages that only tests import. They may import what
 // they like.
-var forTests = []string{"internal/arch", "internal/testlog", "internal/testpeer"}
+var forTests = []string{"internal/arch", "internal/testlog", "internal/testpeer", "internal/testproc"}
 
 // withoutHTTP lists packages that programs link which must stay small, or
 // which carry more than HTTP.
