@@ -122,35 +122,17 @@ func (s *Server) Serve(l net.Listener) error {
 	if s.bad != nil {
 		return fmt.Errorf("fastcgi: serve: %w", s.bad)
 	}
-	var err error
-	if l != nil {
-		err = s.loop.Serve(l)
-	} else {
-		err = s.serveInherited()
+	listeners := []net.Listener{l}
+	if l == nil {
+		var err error
+		if listeners, err = Inherited(); err != nil {
+			return err
+		}
 	}
+	err := s.loop.ServeAll(listeners)
 	if errors.Is(err, ErrClosed) && s.retired() {
 		<-s.loop.Drained()
 		return ErrRetired
-	}
-	return err
-}
-
-// serveInherited serves several listeners, until one of them fails.
-func (s *Server) serveInherited() error {
-	listeners, err := Inherited()
-	if err != nil {
-		return err
-	}
-	ended := make(chan error, len(listeners))
-	for _, l := range listeners {
-		go func() { ended <- s.loop.Serve(l) }()
-	}
-	err = <-ended
-	for _, l := range listeners {
-		l.Close()
-	}
-	for range listeners[1:] {
-		<-ended
 	}
 	return err
 }

@@ -106,35 +106,17 @@ func (s *Server) init() {
 // [Inherited].
 func (s *Server) Serve(l net.Listener) error {
 	s.init()
-	var err error
-	if l != nil {
-		err = s.loop.Serve(l)
-	} else {
-		err = s.serveInherited()
+	listeners := []net.Listener{l}
+	if l == nil {
+		var err error
+		if listeners, err = Inherited(); err != nil {
+			return err
+		}
 	}
+	err := s.loop.ServeAll(listeners)
 	if errors.Is(err, ErrClosed) && s.MaxRequests > 0 && s.total.Load() >= s.MaxRequests {
 		<-s.loop.Drained()
 		return ErrRetired
-	}
-	return err
-}
-
-// serveInherited serves several listeners, until one of them fails.
-func (s *Server) serveInherited() error {
-	listeners, err := Inherited()
-	if err != nil {
-		return err
-	}
-	ended := make(chan error, len(listeners))
-	for _, l := range listeners {
-		go func() { ended <- s.loop.Serve(l) }() // waited for below
-	}
-	err = <-ended
-	for _, l := range listeners {
-		l.Close()
-	}
-	for range listeners[1:] {
-		<-ended
 	}
 	return err
 }

@@ -89,6 +89,22 @@ func (s *Loop) Serve(l net.Listener) error {
 	}
 }
 
+// ServeAll is Serve for several listeners, until the first of them fails.
+func (s *Loop) ServeAll(listeners []net.Listener) error {
+	ended := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { ended <- s.Serve(l) }() // waited for below
+	}
+	err := <-ended
+	for _, l := range listeners {
+		l.Close()
+	}
+	for range listeners[1:] {
+		<-ended
+	}
+	return err
+}
+
 // passing reports whether a failed accept may work later: the process or the
 // system is short of something, or the peer has gone already.
 func passing(err error) bool {
