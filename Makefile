@@ -51,4 +51,6 @@ bench:
 	$(GO) build -trimpath -o bench/bin/sluice ./cmd/sluice
 	bench/run -g nginx-2w,caddy,sluice -w hello,php-hello,bytes100k,static1k,download,upload,mem-idle,mem-slow -r 3 -s 3
 	bench/run -g sluice -w mem-trickle
+	bench/run-packages
 	bench/run --goals
+	bench/run-packages --goals
