@@ -8,7 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os/exec"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,20 +17,50 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/fastcgi"
-	"github.com/sluice-gateway/sluice/internal/testpeer"
 )
 
-// A front is a web server that people run, in front of our Server. start makes
-// it listen on a unix socket.
+// A front is a web server that people run, in front of our Server.
 type front struct {
-	name  string
-	keeps bool // it keeps connections to the application
-	start func(t *testing.T, application net.Addr) (socket string)
+	name        string
+	keeps       bool // it keeps connections to the application
+	multiplexes bool // it has several requests on one of them at the same time
+	start       func(t *testing.T, application net.Addr) (network, address string)
+	cannot      map[string]string // the cases that it cannot do, and why
 }
 
+// What several of them cannot do.
+const (
+	deaf    = "it does not look at its client before the application says something"
+	buffers = "it takes all of a body before it asks the application"
+)
+
 var fronts = []front{
-	{"nginx", true, startNginx},
-	{"lighttpd", false, startLighttpd},
+	{name: "nginx", keeps: true, start: startNginx, cannot: map[string]string{
+		"client goes away in its body": buffers,
+	}},
+	{name: "lighttpd", start: startLighttpd, cannot: map[string]string{
+		"client goes away in its body": buffers,
+	}},
+	{name: "Apache", start: startApache, cannot: map[string]string{
+		"client goes away in silence": deaf,
+	}},
+	{name: "Apache with enablereuse", keeps: true, start: startApacheReuse, cannot: map[string]string{
+		"client goes away in silence": deaf,
+	}},
+	{name: "HAProxy", keeps: true, start: startHAProxy, cannot: map[string]string{
+		"client goes away in silence": deaf,
+	}},
+	{name: "HAProxy with mpxs-conns", keeps: true, multiplexes: true, start: startHAProxyMultiplexing, cannot: map[string]string{
+		"client goes away in silence":  deaf,
+		"one of two clients goes away": "it aborts no request that it has sent to its end",
+	}},
+	{name: "H2O", start: startH2O, cannot: map[string]string{
+		"client goes away in silence":  deaf,
+		"client goes away in its body": buffers,
+	}},
+	{name: "Caddy", start: startCaddy, cannot: map[string]string{
+		"client goes away in silence": deaf,
+	}},
 }
 
 // frontCases are what every front is asked. The last one ends the Server.
@@ -42,7 +72,11 @@ var frontCases = []struct {
 	{"POST of 1 MiB", (*behind).testPost},
 	{"answer of 10 MiB", (*behind).testLongAnswer},
 	{"many requests", (*behind).testMany},
+	{"requests beside a long one", (*behind).testBeside},
 	{"client goes away", (*behind).testClientGoesAway},
+	{"client goes away in silence", (*behind).testClientGoesAwayInSilence},
+	{"one of two clients goes away", (*behind).testOneOfTwoGoesAway},
+	{"client goes away in its body", (*behind).testClientGoesAwayInItsBody},
 	{"Shutdown", (*behind).testShutdown},
 }
 
@@ -52,7 +86,12 @@ func TestFronts(t *testing.T) {
 			t.Run(f.name+" "+network, func(t *testing.T) {
 				b := startBehind(t, f, network)
 				for _, c := range frontCases {
-					t.Run(c.name, func(t *testing.T) { c.test(b, t) })
+					t.Run(c.name, func(t *testing.T) {
+						if why, ok := f.cannot[c.name]; ok {
+							t.Skip(why)
+						}
+						c.test(b, t)
+					})
 				}
 			})
 		}
@@ -65,9 +104,9 @@ type behind struct {
 	server   *fastcgi.Server
 	client   *http.Client
 	accepted atomic.Int32 // connections from the front
-	causes   chan error   // why the context of /drip was done
-	begun    chan bool    // /wait has begun
-	release  chan bool    // and may end
+	causes   chan error   // why the context of a request was done
+	begun    chan bool    // /wait or /body has begun
+	release  chan bool    // /wait may end
 }
 
 func startBehind(t *testing.T, f front, network string) *behind {
@@ -80,12 +119,20 @@ func startBehind(t *testing.T, f front, network string) *behind {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if path := l.Addr().String(); network == "unix" {
+		if err := os.Chmod(path, 0o666); err != nil { // a front that is started by root gives that up
+			t.Fatal(err)
+		}
+	}
 	b.server = serve(t, countingListener{l, &b.accepted}, http.HandlerFunc(b.answer))
-	socket := f.start(t, l.Addr())
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}
-	b.client = &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	frontNetwork, frontAddress := f.start(t, l.Addr())
+	transport := &http.Transport{
+		IdleConnTimeout: time.Second, // before any front closes the connection, which could meet a request
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, frontNetwork, frontAddress)
+		},
+	}
+	b.client = &http.Client{Transport: transport, Timeout: time.Minute}
 	t.Cleanup(transport.CloseIdleConnections)
 	return b
 }
@@ -118,19 +165,37 @@ func (b *behind) answer(w http.ResponseWriter, r *http.Request) {
 			select {
 			case <-tick.C:
 			case <-r.Context().Done():
-				b.causes <- context.Cause(r.Context())
+				b.lost(r)
 				return
 			}
 		}
 	case "/wait":
-		b.begun <- true
+		tell(b.begun, true)
 		select {
 		case <-b.release:
 			io.WriteString(w, "drained")
 		case <-r.Context().Done():
+			b.lost(r)
 		}
+	case "/body": // which does not come to its end
+		io.ReadFull(r.Body, make([]byte, 1))
+		tell(b.begun, true)
+		io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+		b.lost(r)
 	default:
 		echo(w, r)
+	}
+}
+
+// lost notes why nobody waits for the answer any more.
+func (b *behind) lost(r *http.Request) { tell(b.causes, context.Cause(r.Context())) }
+
+// tell does not block if nobody has listened the last time.
+func tell[T any](c chan T, v T) {
+	select {
+	case c <- v:
+	default:
 	}
 }
 
@@ -177,11 +242,10 @@ func (b *behind) testLongAnswer(t *testing.T) {
 	}
 }
 
-// testMany makes 200 requests from 4 clients. A front that keeps connections
-// needs no more of them than there are clients.
+// testMany makes 200 requests from 4 clients.
 func (b *behind) testMany(t *testing.T) {
 	const clients, requests = 4, 50
-	before := b.accepted.Load()
+	check := b.countConnections(t, clients, clients*requests)
 	var wg sync.WaitGroup
 	for range clients {
 		wg.Go(func() {
@@ -194,39 +258,47 @@ func (b *behind) testMany(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	n := b.accepted.Load() - before
-	if b.keeps && n > clients || !b.keeps && n != clients*requests {
-		t.Errorf("%d requests took %d connections; the front keeps them: %v", clients*requests, n, b.keeps)
-	}
+	check()
 }
 
-func (b *behind) testClientGoesAway(t *testing.T) {
-	resp, err := b.client.Get("http://example.org/drip")
-	if err != nil {
-		t.Fatal(err)
-	}
-	drop := make([]byte, len("drop\n"))
-	if _, err := io.ReadFull(resp.Body, drop); err != nil || string(drop) != "drop\n" {
-		t.Errorf("answer = %q, %v", drop, err)
-	}
-	resp.Body.Close() // and the connection with it
-	select {
-	case cause := <-b.causes:
-		if !errors.Is(cause, fastcgi.ErrConnectionLost) && !errors.Is(cause, fastcgi.ErrAborted) {
-			t.Errorf("cause = %v, want ErrConnectionLost or ErrAborted", cause)
+// testBeside makes 10 requests, one after the other, while another one waits.
+func (b *behind) testBeside(t *testing.T) {
+	release := b.hold(t)
+	check := b.countConnections(t, 1, 10)
+	for range 10 {
+		if got, err := b.get("/echo?do=hello"); err != nil || got != "hello" {
+			t.Errorf("answer = %q, %v", got, err)
 		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("the handler was not told that the client has gone")
+	}
+	check()
+	release()
+}
+
+// countConnections returns what checks how many connections the front has made
+// since: one for each request; or if it keeps them, no more than there are
+// clients; or if it multiplexes, none but the one that it had.
+func (b *behind) countConnections(t *testing.T, clients, requests int32) (check func()) {
+	before := b.accepted.Load()
+	return func() {
+		t.Helper()
+		least, most := requests, requests
+		switch {
+		case b.multiplexes:
+			least, most = 0, 0
+		case b.keeps:
+			least, most = 0, clients
+		}
+		if n := b.accepted.Load() - before; n < least || n > most {
+			t.Errorf("%d requests took %d new connections, want %d to %d", requests, n, least, most)
+		}
 	}
 }
 
-// testShutdown shuts the Server down in the middle of a request, which must be
-// answered in full.
-func (b *behind) testShutdown(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
+// hold makes a request that has begun when hold returns, and ends with release.
+func (b *behind) hold(t *testing.T) (release func()) {
+	t.Helper()
 	answered := make(chan string, 1)
-	go func() {
+	go func() { // ends with the answer
 		got, err := b.get("/wait")
 		answered <- fmt.Sprint(got, " ", err)
 	}()
@@ -235,85 +307,39 @@ func (b *behind) testShutdown(t *testing.T) {
 	case got := <-answered:
 		t.Fatalf("answer = %q before the handler has begun", got)
 	}
+	return func() {
+		t.Helper()
+		var got string
+		select {
+		case b.release <- true:
+			got = <-answered
+		case got = <-answered:
+		}
+		if want := "drained <nil>"; got != want {
+			t.Errorf("answer = %q, want %q", got, want)
+		}
+	}
+}
+
+// testShutdown shuts the Server down in the middle of a request, which must be
+// answered in full.
+func (b *behind) testShutdown(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	release := b.hold(t)
 	down := make(chan error, 1)
 	go func() { down <- b.server.Shutdown(ctx) }()
 	select {
 	case err := <-down:
-		t.Errorf("Shutdown = %v, and did not wait for the handler", err)
+		release()
+		t.Fatalf("Shutdown = %v, and did not wait for the handler", err)
 	case <-time.After(50 * time.Millisecond):
 	}
-	close(b.release)
-	if got, want := <-answered, "drained <nil>"; got != want {
-		t.Errorf("answer = %q, want %q", got, want)
-	}
+	release()
 	if err := <-down; err != nil {
 		t.Errorf("Shutdown = %v", err)
 	}
 	if got, err := b.get("/a%20b"); err == nil || !strings.HasPrefix(err.Error(), "50") {
 		t.Errorf("answer after Shutdown = %q, %v, want status 502 or 503", got, err)
 	}
-}
-
-// startNginx starts an nginx that neither buffers answers nor closes
-// connections.
-func startNginx(t *testing.T, application net.Addr) (socket string) {
-	nginx := testpeer.Need(t, "nginx", "nginx-light")
-	dir := shortDir(t)
-	socket = filepath.Join(dir, "f.sock")
-	server := application.String()
-	if application.Network() == "unix" {
-		server = "unix:" + server
-	}
-	var temp, params strings.Builder
-	for _, kind := range []string{"client_body", "fastcgi", "proxy", "scgi", "uwsgi"} {
-		fmt.Fprintf(&temp, "%s_temp_path %s/%s;\n", kind, dir, kind)
-	}
-	for _, p := range []string{"REQUEST_METHOD $request_method", "REQUEST_URI $request_uri", "QUERY_STRING $query_string",
-		"CONTENT_TYPE $content_type", "CONTENT_LENGTH $content_length", "SCRIPT_NAME $fastcgi_script_name",
-		"SERVER_PROTOCOL $server_protocol", "SERVER_SOFTWARE nginx/$nginx_version", "HTTP_HOST $http_host"} {
-		fmt.Fprintf(&params, "fastcgi_param %s;\n", p)
-	}
-	file := filepath.Join(dir, "nginx.conf")
-	writeFile(t, file, fmt.Sprintf(`daemon off;
-master_process off;
-pid %[1]s/pid;
-error_log stderr notice;
-events { worker_connections 64; }
-http {
-access_log off;
-%[2]s
-upstream app { server %[3]s; keepalive 8; }
-server {
-listen unix:%[4]s;
-client_max_body_size 0;
-location / {
-fastcgi_pass app;
-fastcgi_keep_conn on;
-fastcgi_buffering off;
-%[5]s
-}}}
-`, dir, &temp, server, socket, &params))
-	startProgram(t, exec.Command(nginx, "-p", dir, "-e", "stderr", "-c", file)).awaitListening(t, "unix", socket)
-	return socket
-}
-
-// startLighttpd starts a lighttpd that passes on what it gets at once.
-func startLighttpd(t *testing.T, application net.Addr) (socket string) {
-	lighttpd := testpeer.Need(t, "lighttpd", "lighttpd")
-	dir := shortDir(t)
-	socket = filepath.Join(dir, "f.sock")
-	server := fmt.Sprintf(`"socket" => "%s"`, application)
-	if tcp, ok := application.(*net.TCPAddr); ok {
-		server = fmt.Sprintf(`"host" => "%s", "port" => %d`, tcp.IP, tcp.Port)
-	}
-	file := filepath.Join(dir, "lighttpd.conf")
-	writeFile(t, file, fmt.Sprintf(`server.document-root = "%[1]s"
-server.bind = "%[2]s"
-server.upload-dirs = ("%[1]s")
-server.stream-response-body = 1
-server.modules = ("mod_fastcgi")
-fastcgi.server = ("/" => ((%[3]s, "check-local" => "disable")))
-`, dir, socket, server))
-	startProgram(t, exec.Command(lighttpd, "-D", "-f", file)).awaitListening(t, "unix", socket)
-	return socket
 }

@@ -22,6 +22,7 @@ type outbox struct {
 	records []byte     // to be sent
 	spare   []byte     // memory for the next records
 	writing bool
+	waiting int   // in send, for a write to end
 	err     error // why nothing can be sent any more
 	timed   bool  // a write deadline is set
 	vecs    [2][]byte
@@ -62,19 +63,19 @@ func (o *outbox) flush() error {
 	return o.drain(time.Time{})
 }
 
-// wait waits until nothing is left to send, or nothing can be sent.
-func (o *outbox) wait() {
+// idle reports whether nothing is left to send, or nothing can be sent.
+func (o *outbox) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for (o.writing || len(o.records) > 0) && o.err == nil {
-		o.changed.Wait()
-	}
+	return !o.writing && len(o.records) == 0 || o.err != nil
 }
 
-// drain writes until nothing is left. mu is held, and released.
+// drain writes until nothing is left, or until somebody waits in send: that
+// goes on with it, or would wait for as long as more comes. mu is held, and
+// released.
 func (o *outbox) drain(deadline time.Time) error {
 	before := o.err
-	for len(o.records) > 0 && !o.writing && o.err == nil {
+	for len(o.records) > 0 && !o.writing && o.err == nil && o.waiting == 0 {
 		o.write(nil, deadline)
 	}
 	err := o.err
@@ -90,9 +91,11 @@ func (o *outbox) drain(deadline time.Time) error {
 // put may be nil. deadline is zero if there is no other than the timeout.
 func (o *outbox) send(put func(dst []byte) []byte, b []byte, deadline time.Time) error {
 	o.mu.Lock()
+	o.waiting++
 	for o.writing && o.err == nil {
 		o.changed.Wait()
 	}
+	o.waiting--
 	if o.err == nil {
 		if put != nil {
 			o.records = put(o.records)
@@ -145,6 +148,9 @@ func (o *outbox) write(b []byte, deadline time.Time) {
 	}
 	if cap(records) <= outboxKept || len(o.records) > 0 {
 		o.spare = records[:0]
+	}
+	if len(o.records) == 0 && cap(o.records) > outboxKept {
+		o.records = nil
 	}
 	o.changed.Broadcast()
 }

@@ -1,18 +1,12 @@
 package fastcgi_test
 
 import (
-	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
-	"github.com/sluice-gateway/sluice/cgi/cgihttp"
-	"github.com/sluice-gateway/sluice/fastcgi"
 	"github.com/sluice-gateway/sluice/internal/testpeer"
 )
 
@@ -58,8 +52,32 @@ func startC(t *testing.T) (network, address string) {
 	return startOnDescriptor0(t, 2, program)
 }
 
+func startRuby(t *testing.T) (network, address string) {
+	testpeer.NeedFile(t, "/usr/lib/ruby/vendor_ruby/fcgi.rb", "ruby-fcgi")
+	return startOnDescriptor0(t, 2, testpeer.Need(t, "ruby", "ruby"), "testdata/peers/echo.rb")
+}
+
 func startPerl(t *testing.T) (network, address string) {
 	return startOnDescriptor0(t, 2, testpeer.NeedPerl(t, "FCGI", "libfcgi-perl"), "testdata/peers/echo.pl")
+}
+
+// startUWSGI starts a uWSGI that speaks FastCGI instead of its own protocol.
+// Without buffer-size it refuses params of more than 4 KiB; without
+// socket-timeout it cuts an answer that it cannot write for 4 seconds, and ends
+// it as if that was all.
+func startUWSGI(t *testing.T) (network, address string) {
+	address = filepath.Join(shortDir(t), "a.sock")
+	uwsgi := exec.Command(testpeer.Need(t, "uwsgi_python3", "uwsgi-plugin-python3"), "--die-on-term", "--master", "--processes", "2",
+		"--buffer-size", "65535", "--socket-timeout", "60", "--fastcgi-socket", address, "--wsgi-file", "testdata/peers/echo.py")
+	startProgram(t, uwsgi).awaitListening(t, "unix", address)
+	return "unix", address
+}
+
+// startFcgiwrap starts fcgiwraps that run echo.pl as a CGI program. With -f
+// they pass on what that writes to its standard error.
+func startFcgiwrap(t *testing.T) (network, address string) {
+	testpeer.NeedPerl(t, "FCGI", "libfcgi-perl")
+	return startOnDescriptor0(t, 2, testpeer.Need(t, "fcgiwrap", "fcgiwrap"), "-f")
 }
 
 // startOnDescriptor0 starts processes that share a listening socket, their
@@ -85,60 +103,4 @@ func startOnDescriptor0(t *testing.T, processes int, name string, args ...string
 		startProgram(t, cmd)
 	}
 	return "unix", address
-}
-
-// startGo serves echo with our own server.
-func startGo(t *testing.T) (network, address string) {
-	address = filepath.Join(shortDir(t), "a.sock")
-	l, err := fastcgi.Listen("unix:" + address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serve(t, l, http.HandlerFunc(echo))
-	return "unix", address
-}
-
-// echo is the application of testdata/peers/echo.c as an http.Handler.
-func echo(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain")
-	switch r.URL.Query().Get("do") {
-	case "sum":
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		io.WriteString(w, sum(body))
-	case "big":
-		io.WriteString(w, mebibytes)
-	case "missing":
-		w.WriteHeader(http.StatusNotFound)
-		io.WriteString(w, "missing")
-	case "moved":
-		w.Header().Set("Location", "http://example.org/there")
-		w.WriteHeader(http.StatusFound)
-	case "note":
-		fmt.Fprintln(cgihttp.Stderr(r), "a note to the log")
-		io.WriteString(w, "noted")
-	case "hello":
-		io.WriteString(w, "hello")
-	case "head":
-		w.Header().Set("X-Large", strings.Repeat("x", 30_000))
-		for i := 1; i < 100; i++ {
-			w.Header().Set(fmt.Sprintf("X-%d", i), fmt.Sprint(i))
-		}
-		io.WriteString(w, "head")
-	case "exit":
-		io.WriteString(w, "begun\n")
-		http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler)
-	case "slow":
-		io.WriteString(w, "begun\n")
-		http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	default:
-		for name, value := range cgihttp.Params(r) {
-			fmt.Fprintf(w, "%s=%s\n", name, value)
-		}
-	}
 }

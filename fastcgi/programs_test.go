@@ -143,13 +143,16 @@ func writeFile(t *testing.T, path, content string) {
 	}
 }
 
-func copyFile(t *testing.T, from, to string) {
+// copyProgram copies a script, which may be run then.
+func copyProgram(t *testing.T, from, to string) {
 	t.Helper()
 	b, err := os.ReadFile(from)
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, to, string(b))
+	if err := os.WriteFile(to, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // countingRelay passes connections on, so that a test can count those that a

@@ -120,6 +120,9 @@ func (s *Server) init() {
 func (s *Server) Serve(l net.Listener) error {
 	s.init()
 	if s.bad != nil {
+		if l != nil {
+			l.Close()
+		}
 		return fmt.Errorf("fastcgi: serve: %w", s.bad)
 	}
 	listeners := []net.Listener{l}

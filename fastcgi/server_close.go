@@ -16,12 +16,9 @@ func (c *serverConn) remove(q *serverRequest, complete bool) {
 	c.server.active.Add(-1)
 }
 
-// settle hangs up if no request is left and none is to come.
+// settle hangs up if no request is left and none is to come. It never waits:
+// if something is still to be sent, whoever sends it calls settle after that.
 func (c *serverConn) settle() {
-	if !c.isSettled() || c.out.flush() != nil {
-		return
-	}
-	c.out.wait()
 	c.mu.Lock()
 	hangUp := c.isOver()
 	linger := hangUp && c.unread && c.linger(discardTime)
@@ -31,15 +28,11 @@ func (c *serverConn) settle() {
 	}
 }
 
-func (c *serverConn) isSettled() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.isOver()
-}
-
-// isOver reports whether there is nothing to do but to hang up. c.mu is held.
+// isOver reports whether there is nothing to do but to hang up. A request that
+// is not in the table any more may not have put its last records in the outbox
+// yet: it counts as active. c.mu is held.
 func (c *serverConn) isOver() bool {
-	return c.last && len(c.requests) == 0 && c.cause == nil && !c.lingering.Load()
+	return c.last && len(c.requests) == 0 && c.active.Load() == 0 && c.cause == nil && !c.lingering.Load() && c.out.idle()
 }
 
 // linger ends the writing and lets the driver throw away what the web server
@@ -66,7 +59,7 @@ func (c *serverConn) breakResponse() {
 	}
 	c.mu.Unlock()
 	if alone {
-		c.Close(errDone)
+		c.settle()
 	}
 }
 
@@ -101,6 +94,6 @@ func (c *serverConn) Close(cause error) {
 		q.lose(cause) // while it is in the table: later it may be another's
 	}
 	c.mu.Unlock()
+	c.out.fail(cause) // before a write that is under way fails for another reason
 	c.nc.Close()
-	c.out.fail(cause)
 }

@@ -97,9 +97,14 @@ func (c *serverConn) end(err error) {
 		c.out.flush() // what had been answered before
 	}
 	c.Close(fmt.Errorf("%w: %w", ErrConnectionLost, err))
+	c.retireServer()
 	c.handlers.wait()
 	c.mu.Lock()
-	c.server.active.Add(-int64(len(c.requests))) // those that never had a handler
+	for _, q := range c.requests { // those that never had a handler
+		q.stdin.close()
+		q.data.close()
+	}
+	c.server.active.Add(-int64(len(c.requests)))
 	c.mu.Unlock()
 	if c.big != nil {
 		bigBuffers.Put(c.big)
@@ -157,11 +162,17 @@ func (c *serverConn) feed() error {
 		}
 	}
 	c.spawnBodies()
+	c.retireServer()
+	return nil
+}
+
+// retireServer lets the server shut down if a request on this connection was
+// its last one.
+func (c *serverConn) retireServer() {
 	if c.retire {
 		c.retire = false
 		c.server.loop.Retire()
 	}
-	return nil
 }
 
 // spawnBodies runs the handlers of the requests whose body has not come to its

@@ -41,6 +41,7 @@ type serverRequest struct {
 
 	// Of the handler, once that runs.
 	r       cgi.Request
+	lists   [2][]cgi.Field // of r: what the handler puts in their place is its own
 	ctx     lazyctx.Context
 	stdin   stdin
 	data    stdin // of a filter
@@ -82,6 +83,7 @@ func (q *serverRequest) free() {
 	q.ctx.Reset()
 	q.run, q.exited, q.stderr, q.over = 0, false, false, false
 	q.stdin.q, q.data.q = nil, nil
+	q.r.Received, q.r.Header = q.lists[0], q.lists[1]
 	serverRequests.Put(q)
 }
 
@@ -124,6 +126,7 @@ func (q *serverRequest) takeParams(p Piece) (ready *serverRequest, err error) {
 		return nil, nil
 	}
 	q.state, q.role, q.length = wantStdin, q.r.Role, q.r.ContentLength
+	q.lists = [2][]cgi.Field{q.r.Received, q.r.Header}
 	switch q.role {
 	case cgi.Authorizer: // has no STDIN (FastCGI 1.0 §6.3)
 		return q, nil
@@ -160,12 +163,18 @@ func (c *serverConn) receive(r *cgi.Request, raw []byte) (status int, err error)
 
 // expectBody makes ready for a body.
 func (q *serverRequest) expectBody() {
+	q.c.mu.Lock() // Close may be calling lose, or have called it
+	defer q.c.mu.Unlock()
 	q.body = true
 	q.stdin.init(q, TypeStdin, q.length)
 	q.r.Body = &q.stdin
 	if q.r.Data != nil {
 		q.data.init(q, TypeData, q.r.Data.Length)
 		q.r.Data.Body = &q.data
+	}
+	if q.c.cause != nil {
+		q.stdin.fail(q.c.cause)
+		q.data.fail(q.c.cause)
 	}
 }
 
@@ -325,7 +334,10 @@ func (q *serverRequest) lose(cause error) {
 func (q *serverRequest) end() {
 	c := q.c
 	complete := q.stdin.close()
-	if q.role == cgi.Filter {
+	switch q.role {
+	case cgi.Authorizer:
+		complete = false // some web servers send the end of STDIN all the same
+	case cgi.Filter:
 		complete = q.data.close() && complete
 	}
 	rest, whole, err := q.reply.End()

@@ -167,8 +167,18 @@ func (s *stdin) grant(n int) {
 	s.taken = 0
 	s.q.granted.Add(more)
 	s.mu.Unlock()
-	s.q.c.out.send(func(dst []byte) []byte { return AppendWindowUpdate(dst, s.q.id, uint32(more)) }, nil, time.Time{})
+	s.q.grant(uint32(more))
 	s.mu.Lock()
+}
+
+// grant lets n more bytes come, unless the request is over: its id may be that
+// of another one by then.
+func (q *serverRequest) grant(n uint32) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.over {
+		q.c.out.send(func(dst []byte) []byte { return AppendWindowUpdate(dst, q.id, n) }, nil, time.Time{})
+	}
 }
 
 // Cancel implements cgi.Body.

@@ -65,16 +65,22 @@ func (s *Loop) Serve(l net.Listener) error {
 	}
 	defer s.untrack(l)
 	for pause := pauseMin; ; {
+		// Only looked for: a listener that waits must not keep the last slot
+		// from another.
 		if !s.takeSlot() {
 			return s.Closed
 		}
+		s.freeSlot()
 		nc, err := l.Accept()
 		if err == nil {
 			pause = pauseMin
+			if !s.takeSlot() {
+				nc.Close()
+				return s.Closed
+			}
 			s.start(nc)
 			continue
 		}
-		s.freeSlot()
 		switch {
 		case s.IsClosed():
 			return s.Closed

@@ -1,6 +1,7 @@
 package accept
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -32,7 +33,14 @@ func WebServers() ([]netip.Prefix, error) {
 
 func parsePrefix(s string) (netip.Prefix, error) {
 	if strings.Contains(s, "/") {
-		return netip.ParsePrefix(s)
+		p, err := netip.ParsePrefix(s)
+		if err == nil && p.Addr().Is4In6() { // an IPv4 address is not in it
+			if p.Bits() < 96 {
+				return netip.Prefix{}, errors.New("more than the IPv4 addresses")
+			}
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		return p, err
 	}
 	a, err := netip.ParseAddr(s)
 	if err != nil {

@@ -1,4 +1,6 @@
-# As echo.c, made with FCGI.pm.
+#!/usr/bin/perl
+# As echo.c, made with FCGI.pm: an application, or a CGI program where the
+# standard input is no socket.
 use strict;
 use warnings;
 no warnings 'portable'; # numbers of 64 bits
@@ -18,6 +20,7 @@ sub sum {
 
 sub slow {
     my ($request) = @_;
+    $| = 1; # for the CGI program, which does without Flush
     my $ok = print $plain, "begun\n";
     for (my $i = 0; $i < 200 && $ok; $i++) {
         $request->Flush();
@@ -48,6 +51,7 @@ while ($request->Accept() >= 0) {
         print "X-$_: $_\r\n" for 1 .. 99;
         print $plain, 'head';
     } elsif ($do eq 'exit') {
+        $| = 1;
         print $plain, "begun\n";
         $request->Flush();
         kill 'KILL', $$;
