@@ -12,8 +12,19 @@ func (c *serverConn) remove(q *serverRequest, complete bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.requests, q.id)
-	c.unread = c.unread || !complete
+	if !complete {
+		c.noteUnread(q.id)
+	}
 	c.server.active.Add(-1)
+}
+
+// noteUnread notes that a request is over, and some of its STDIN has still to
+// come. c.mu is held.
+func (c *serverConn) noteUnread(id uint16) {
+	if c.unread == nil {
+		c.unread = make(map[uint16]bool)
+	}
+	c.unread[id] = true
 }
 
 // settle hangs up if no request is left and none is to come. It never waits:
@@ -21,7 +32,11 @@ func (c *serverConn) remove(q *serverRequest, complete bool) {
 func (c *serverConn) settle() {
 	c.mu.Lock()
 	hangUp := c.isOver()
-	linger := hangUp && c.unread && c.linger(discardTime)
+	patience := discardTime
+	if c.refuse {
+		patience = shutdownDiscard
+	}
+	linger := hangUp && len(c.unread) > 0 && c.linger(patience)
 	c.mu.Unlock()
 	if hangUp && !linger {
 		c.Close(errDone)

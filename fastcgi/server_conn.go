@@ -46,11 +46,11 @@ type serverConn struct {
 
 	mu       sync.Mutex // guards what follows
 	requests map[uint16]*serverRequest
-	cause    error       // why the connection has been closed
-	last     bool        // to be closed when no request is left
-	refuse   bool        // requests that begin are refused
-	unread   bool        // some request ended before its STDIN did
-	grace    *time.Timer // closes a connection that must break a response
+	cause    error           // why the connection has been closed
+	last     bool            // to be closed when no request is left
+	refuse   bool            // requests that begin are refused
+	unread   map[uint16]bool // requests that ended before their STDIN did
+	grace    *time.Timer     // closes a connection that must break a response
 }
 
 func newServerConn(s *Server, nc net.Conn) *serverConn {
@@ -199,6 +199,11 @@ func (c *serverConn) take(p Piece) (ready *serverRequest, err error) {
 		c.mu.Unlock()
 	}
 	if q == nil {
+		if p.Type == TypeStdin && p.Ends {
+			c.mu.Lock()
+			delete(c.unread, p.ID)
+			c.mu.Unlock()
+		}
 		// FastCGI 1.0 §3.3: a record of a request that is not active is
 		// ignored. Most of them are the rest of a body that was not wanted.
 		if c.ignored += len(p.Content); c.ignored > discardBytes {
@@ -236,7 +241,7 @@ func (c *serverConn) begin(p Piece) error {
 	if status != RequestComplete {
 		c.out.add(func(dst []byte) []byte { return AppendEndRequest(dst, p.ID, End{Status: status}) })
 		c.last = c.last || !b.KeepConn
-		c.unread = true
+		c.noteUnread(p.ID)
 		return nil
 	}
 	switch {
@@ -248,6 +253,7 @@ func (c *serverConn) begin(p Piece) error {
 	c.last = c.last || !b.KeepConn
 	c.latest = newServerRequest(c, p.ID, b.Role)
 	c.requests[p.ID] = c.latest
+	delete(c.unread, p.ID)
 	c.active.Add(1)
 	c.pending++
 	c.ignored = 0
