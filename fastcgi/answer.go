@@ -21,6 +21,7 @@ type answer struct {
 	body    spill.Queue // of STDOUT, not yet taken by the reader
 	size    int64       // bytes of body so far
 	pieces  int         // of STDOUT
+	parsed  int         // bytes of heads that the application was not told of
 	started bool        // some record has come
 	quiet   bool        // STDOUT has been ended
 	end     bool        // END_REQUEST has come
@@ -61,6 +62,7 @@ func (a *answer) stdout(p Piece) error {
 		if err != nil {
 			return err
 		}
+		a.parsed += n
 		if b = b[n:]; !done {
 			return nil
 		}

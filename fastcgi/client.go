@@ -80,8 +80,8 @@ type Client struct {
 	spill spill.Store
 
 	mu     sync.Mutex
-	hosts  map[string]*host // by address
-	sweep  *time.Timer      // closes connections that are idle for too long
+	hosts  map[hostKey]*host
+	sweep  *time.Timer // closes connections that are idle for too long
 	closed bool
 }
 
@@ -128,7 +128,7 @@ func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.
 		if !kept || !failed.SafeToRetry || failed.Refused || failed.Timeout() {
 			return nil, err
 		}
-		h.forget() // the other kept connections are as old as this one
+		h.forget(cn.age) // the other kept connections are as old as this one
 		failed.Stale = true
 		if failed.Sent > 0 || want == newConn {
 			return nil, err
@@ -137,11 +137,14 @@ func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.
 	}
 }
 
-// canSendAgain reports whether the body of r, if there is one, can be read
-// again.
+// canSendAgain reports whether what follows the head of r, if there is any, can
+// be read again.
 func canSendAgain(r *cgi.Request) bool {
-	_, ok := r.Body.(cgi.Rewinder)
-	return r.Body == nil || ok
+	again := func(body cgi.Body) bool {
+		_, ok := body.(cgi.Rewinder)
+		return body == nil || ok
+	}
+	return again(r.Body) && (r.Data == nil || again(r.Data.Body))
 }
 
 // Close closes all idle connections, waits for their readers, and makes
@@ -160,18 +163,21 @@ func (c *Client) Close() {
 	}
 }
 
+type hostKey struct{ network, address string }
+
 // host returns what is known of an address.
 func (c *Client) host(network, address string) *host {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if h, ok := c.hosts[address]; ok && h.network == network {
+	key := hostKey{network, address}
+	if h, ok := c.hosts[key]; ok {
 		return h
 	}
 	if c.hosts == nil {
-		c.hosts = make(map[string]*host)
+		c.hosts = make(map[hostKey]*host)
 	}
 	h := &host{client: c, network: network, address: address, name: dial.Name(network, address), closed: c.closed}
-	c.hosts[address] = h
+	c.hosts[key] = h
 	return h
 }
 

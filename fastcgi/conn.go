@@ -35,6 +35,7 @@ type conn struct {
 
 	mu       sync.Mutex
 	streams  map[uint16]*exchange // if it is shared
+	aborted  map[uint16]bool      // ids that are not used again, see find
 	only     *exchange            // if it is not
 	reserved int                  // requests that have, or will have, an id here
 	lastID   uint16
@@ -48,8 +49,9 @@ func (h *host) newConn(nc net.Conn, most, age int, keep bool) *conn {
 	c := &conn{host: h, nc: nc, most: most, keep: keep, age: age, reserved: 1}
 	if most > 1 {
 		c.streams = make(map[uint16]*exchange)
+		c.aborted = make(map[uint16]bool)
 	}
-	c.out.init(nc, orDefault(h.client.WriteTimeout, DefaultWriteTimeout), c.close)
+	c.out.init(nc, orDefault(h.client.WriteTimeout, DefaultWriteTimeout), c.writeFailed)
 	c.running.add(1)
 	go c.read()
 	return c
@@ -64,6 +66,14 @@ func (c *conn) reserve(share int) bool {
 	}
 	c.reserved++
 	return true
+}
+
+// hasFlow reports whether the application has, or is assumed to have, flow
+// control here.
+func (c *conn) hasFlow() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.assumed > 0
 }
 
 // begin gives x an id. On a connection of its own that is 1 and 2 in turns:
@@ -83,7 +93,7 @@ func (c *conn) begin(x *exchange) error {
 		c.only, c.lastID = x, x.id
 		return nil
 	}
-	for x.id = c.lastID%maxSharedID + 1; c.streams[x.id] != nil; x.id = x.id%maxSharedID + 1 {
+	for x.id = c.lastID%maxSharedID + 1; c.streams[x.id] != nil || c.aborted[x.id]; x.id = x.id%maxSharedID + 1 {
 	}
 	c.streams[x.id], c.lastID = x, x.id
 	x.credit.init(c.assumed)
@@ -110,9 +120,15 @@ func (c *conn) putWaiter(w *waiter) {
 	}
 }
 
-// maxSharedID bounds the ids on a shared connection. Applications may keep a
-// table of them.
-const maxSharedID = 1 << 10
+const (
+	// maxSharedID bounds the ids on a shared connection. Applications may
+	// keep a table of them.
+	maxSharedID = 1 << 10
+
+	// maxShare bounds the requests there at a time, and maxAborted the ids
+	// that are not used again: there is always one left.
+	maxShare, maxAborted = maxSharedID / 2, maxSharedID / 2
+)
 
 // read is the goroutine of the connection.
 func (c *conn) read() {
@@ -129,6 +145,9 @@ func (c *conn) read() {
 		if err != nil {
 			if errors.Is(err, io.EOF) && !c.d.Between() {
 				err = errCut
+			}
+			if werr := c.out.failed(); werr != nil && isTimeout(err) {
+				err = werr
 			}
 			c.close(err)
 			return
@@ -189,8 +208,11 @@ func (c *conn) cut(b []byte) (x *exchange, err error) {
 		}
 		if x == nil || x.id != p.ID {
 			c.told(x)
-			if x, err = c.find(p); err != nil {
-				return nil, err
+			if x, err = c.find(p); err != nil || x == nil {
+				if err != nil {
+					return nil, err
+				}
+				continue
 			}
 			x.mu.Lock()
 		}
@@ -222,11 +244,17 @@ func (c *conn) told(x *exchange) {
 	}
 }
 
-// find returns the request that a record is for.
+// find returns the request that a record is for, or nil if it is for one that
+// was aborted and has ended: an application may send on all the same, as Go's
+// net/http/fcgi does, and another end after that. Nobody can tell when it is
+// done, so that no other request gets such an id.
 func (c *conn) find(p Piece) (*exchange, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.streams != nil {
+		if c.aborted[p.ID] {
+			return nil, nil
+		}
 		if x := c.streams[p.ID]; x != nil && !x.over {
 			return x, nil
 		}
@@ -246,11 +274,14 @@ func (c *conn) find(p Piece) (*exchange, error) {
 }
 
 // forget notes that the answer to x has ended. Its id is not given to another
-// before the request has been sent to its end.
+// before the request has been sent to its end. x.mu is held.
 func (c *conn) forget(x *exchange) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	x.over = true
+	if x.aborted {
+		c.aborted[x.id] = true
+	}
 	if x.id > 1 {
 		c.host.echoes.Store(true)
 	}
@@ -286,6 +317,9 @@ func (c *conn) agreeFlow(content []byte) error {
 	}
 	var m multiplexing
 	m.learn(values, 1)
+	if m.window == 0 {
+		defer c.host.noFlow()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.assumed == 0 {
@@ -297,6 +331,30 @@ func (c *conn) agreeFlow(content []byte) error {
 	}
 	c.assumed = m.window
 	return nil
+}
+
+// writeFailed is told that nothing can be sent any more. What the application
+// has sent before it closed the connection is read for a while: it may be
+// whole answers.
+func (c *conn) writeFailed(cause error) {
+	if isTimeout(cause) {
+		c.close(cause)
+		return
+	}
+	c.retire()
+	c.nc.SetReadDeadline(time.Now().Add(drainTime))
+}
+
+// flush sends what is in the outbox, and waits for nothing: a write may take as
+// long as others' records do.
+func (c *conn) flush() {
+	if c.out.unattended() {
+		c.running.add(1)
+		go func() {
+			defer c.running.add(-1)
+			c.out.flush() // an error closes the connection, which is all there is to do
+		}()
+	}
 }
 
 // lost reports whether the connection has been closed.
@@ -322,12 +380,14 @@ func (c *conn) release(x *exchange, reusable bool) {
 	c.reserved--
 	shared := c.streams != nil
 	closed, idle := c.err != nil, c.reserved == 0
-	if shared && !reusable {
+	if shared && (!reusable || len(c.aborted) >= maxAborted) {
 		c.retired = true
 	}
 	unwanted := c.retired && idle
 	c.mu.Unlock()
-	c.answers.Add(1)
+	if x.id != 0 {
+		c.answers.Add(1)
+	}
 	if closed || unwanted || !shared && (!reusable || !c.host.put(c)) {
 		c.close(ErrClosed)
 	}

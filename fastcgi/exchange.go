@@ -47,6 +47,7 @@ type exchange struct {
 	held     bool // the reader has still to look at what follows the end of the answer
 	settled  bool // the connection is not ours any more
 	released bool // and may be another's
+	aborted  bool // the application was asked to end the answer
 	waiting  bool // noted with the host as a request on a new connection
 	taken    int  // bytes of the body that the caller took and the application was not told of
 
@@ -108,6 +109,8 @@ func (x *exchange) awaitHead() (cgi.Head, error) {
 		x.mu.Lock()
 		interim := x.a.interim
 		x.a.interim = nil
+		x.grant(x.a.parsed)
+		x.a.parsed = 0
 		head, have, err := x.a.head, x.a.haveHead, x.err
 		x.mu.Unlock()
 		for _, h := range interim {
@@ -204,11 +207,12 @@ func (x *exchange) failed(op string, err error) error {
 	begun, answering := x.a.started, x.answering()
 	x.mu.Unlock()
 	e := &Error{Protocol: "fastcgi", Op: op, Addr: x.c.host.name, Sent: x.sent.Load(), Err: dial.Bare(err)}
-	if _, ok := errors.AsType[*sendError](err); ok {
+	sending, ok := errors.AsType[*sendError](err)
+	if ok {
 		e.Op = "send"
 	}
 	_, wrongID := errors.AsType[*wrongIDError](err)
-	e.SafeToRetry = e.Sent == 0 && !errors.Is(err, ErrTooLong) ||
+	e.SafeToRetry = e.Sent == 0 && !errors.Is(err, ErrTooLong) && !(ok && sending.body) ||
 		!begun && (dial.Broken(err) || wrongID) && x.r.Idempotent()
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		e.Op, e.Refused, e.SafeToRetry = "answer", refused.notNow(), refused.notNow() && !answering
@@ -253,19 +257,18 @@ func (x *exchange) feed(p Piece) (end bool, err error) {
 
 var errUnwanted = errors.New("the rest of the answer is not wanted")
 
-// stopAnswer asks the application to end an answer on a shared connection. x.mu
-// is held.
+// stopAnswer asks the application to end an answer on a shared connection,
+// unless it is about to. x.mu is held.
 func (x *exchange) stopAnswer() {
 	x.a.discard = true
-	x.a.body.Close()
+	x.a.body.Drop() // and not what the caller has in hand
 	x.stall = time.AfterFunc(abortTime, x.giveUp)
-	id, c := x.id, x.c
-	c.out.add(func(dst []byte) []byte { return AppendHeader(dst, TypeAbortRequest, id, 0, 0) })
-	c.running.add(1)
-	go func() { // not the reader, which must not wait for a write
-		defer c.running.add(-1)
-		c.out.flush()
-	}()
+	if x.a.quiet {
+		return
+	}
+	x.aborted = true
+	x.c.out.add(func(dst []byte) []byte { return AppendHeader(dst, TypeAbortRequest, x.id, 0, 0) })
+	x.c.flush()
 }
 
 // wait holds the reader back while the caller is slow: the application is
@@ -301,7 +304,7 @@ func (x *exchange) settle() {
 	reusable := !x.dirty
 	if x.c.streams == nil {
 		reusable = reusable && x.sendErr == nil && x.err == nil // who refuses often closes, too
-		x.c.unread = x.r.Body != nil                            // the answer may have come before it was read
+		x.c.unread = len(x.bodies) > 0                          // the answer may have come before it was read
 		if x.timed {
 			x.c.nc.SetDeadline(time.Time{})
 		}
@@ -326,7 +329,7 @@ func (x *exchange) drop(cause error) {
 		x.mu.Unlock()
 		return
 	}
-	if x.c.streams != nil {
+	if x.c.streams != nil && x.id != 0 {
 		if !x.a.end && !x.a.discard {
 			x.stopAnswer()
 		}
@@ -336,6 +339,10 @@ func (x *exchange) drop(cause error) {
 	x.settled, x.released = true, true
 	x.changed.Broadcast()
 	x.mu.Unlock()
+	if x.id == 0 { // the application has not heard of it
+		x.c.release(x, true)
+		return
+	}
 	x.c.close(cause)
 }
 
@@ -391,7 +398,7 @@ func (x *exchange) finish() {
 	waiting := x.waiting
 	x.waiting = false
 	gone := x.ctx.Err() != nil || x.err != nil || x.sending
-	drain := !x.a.end && !gone && x.c.streams == nil
+	drain := !x.a.end && !gone && !x.settled && x.c.streams == nil
 	if drain {
 		x.timed = true
 		x.c.nc.SetReadDeadline(time.Now().Add(drainTime))

@@ -51,7 +51,8 @@ func (h *host) take(ctx context.Context, r *cgi.Request, want connKind) (*conn, 
 	if want != ownConn {
 		share = h.shareFor(r)
 	}
-	for c := h.pick(want, share); c != nil; c = h.pick(want, share) {
+	long := isLong(r)
+	for c := h.pick(want, share, long); c != nil; c = h.pick(want, share, long) {
 		doubt := h.keeping.doubt(c.since)
 		if doubt == 0 || share > 1 || r.Idempotent() {
 			h.mu.Unlock()
@@ -89,14 +90,16 @@ func (h *host) dial(ctx context.Context) (net.Conn, error) {
 	return nil, h.errorOf("dial", err)
 }
 
-// pick returns a connection there is, or nil. h.mu is held.
-func (h *host) pick(want connKind, share int) *conn {
+// pick returns a connection there is, or nil: for a long body, one that is not
+// shared or has flow control. h.mu is held.
+func (h *host) pick(want connKind, share int, long bool) *conn {
 	if want != anyConn {
 		return nil
 	}
 	if share > 1 {
 		for _, c := range h.shared {
-			if c.reserve(share) {
+			if (!long || c.hasFlow()) && c.reserve(share) {
+				c.unused = false
 				return c
 			}
 		}
@@ -138,6 +141,13 @@ func (h *host) put(c *conn) bool {
 	return true
 }
 
+// noFlow notes that the application has no flow control any more.
+func (h *host) noFlow() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.mux.window = 0
+}
+
 func (h *host) stalled(now func() time.Time) bool {
 	return len(h.waiting) > 0 && now().Sub(h.waiting[0].started) > stallTime
 }
@@ -147,7 +157,7 @@ func (h *host) stalled(now func() time.Time) bool {
 func (h *host) drop(c *conn, byPeer bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if byPeer {
+	if byPeer && c.most == 1 {
 		h.keeping.closedByPeer(c)
 	}
 	if i := slices.Index(h.idle, c); i >= 0 {
@@ -191,10 +201,16 @@ func (h *host) makeRoom(x *exchange) {
 	}
 }
 
-// forget gives up all connections there are: the idle ones at once, the others
-// when they are not used any more.
-func (h *host) forget() {
-	for _, c := range h.giveUp() {
+// forget gives up all connections that are as old as one of that age: the idle
+// ones at once, the others when they are not used any more.
+func (h *host) forget(age int) {
+	h.mu.Lock()
+	var old []*conn
+	if age == h.age { // or they have been, with another that was lost
+		old = h.giveUp()
+	}
+	h.mu.Unlock()
+	for _, c := range old {
 		c.retire()
 	}
 }
@@ -203,8 +219,12 @@ func (h *host) forget() {
 func (h *host) close() {
 	h.mu.Lock()
 	h.closed = true
+	all := h.giveUp()
+	if h.mux.stopAsking != nil {
+		h.mux.stopAsking()
+	}
 	h.mu.Unlock()
-	for _, c := range h.giveUp() {
+	for _, c := range all {
 		if c.retire() {
 			c.wait()
 		}
@@ -212,9 +232,8 @@ func (h *host) close() {
 	h.mux.wait()
 }
 
+// giveUp forgets all connections, and returns them. h.mu is held.
 func (h *host) giveUp() []*conn {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	all := append(h.idle, h.shared...)
 	h.idle, h.shared = nil, nil
 	h.age++

@@ -2,6 +2,7 @@ package fastcgi
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 	"time"
@@ -18,6 +19,8 @@ type multiplexing struct {
 	again  time.Time
 	asking sync.WaitGroup
 	dial   *sharedDial // the latest, while it is under way
+
+	stopAsking context.CancelFunc // nil if nobody has been asked
 }
 
 type muxState int
@@ -47,7 +50,7 @@ const (
 // shareFor returns how many requests may use the connection that r gets. h.mu
 // is held.
 func (h *host) shareFor(r *cgi.Request) int {
-	most := h.client.Multiplex
+	most := min(h.client.Multiplex, maxShare)
 	if most < 2 {
 		return 1
 	}
@@ -58,19 +61,27 @@ func (h *host) shareFor(r *cgi.Request) int {
 		}
 		m.state = max(m.state, muxAsking)
 		m.asking.Add(1)
-		go h.askMultiplex()
+		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+		m.stopAsking = cancel
+		go h.askMultiplex(ctx, cancel)
 	}
-	if m.state != muxYes || m.window == 0 && r.Body != nil && (r.ContentLength < 0 || r.ContentLength > sharedBody) {
+	if m.state != muxYes || m.window == 0 && isLong(r) {
 		return 1
 	}
 	return min(most, m.max)
 }
 
+// isLong reports whether what follows the head of r may be too long for a
+// shared connection.
+func isLong(r *cgi.Request) bool {
+	long := func(body cgi.Body, n int64) bool { return body != nil && (n < 0 || n > sharedBody) }
+	return long(r.Body, r.ContentLength) || r.Data != nil && long(r.Data.Body, r.Data.Length)
+}
+
 // askMultiplex asks the application what it can. It ends by itself, and is
-// waited for by host.close.
-func (h *host) askMultiplex() {
+// ended and waited for by host.close.
+func (h *host) askMultiplex(ctx context.Context, cancel context.CancelFunc) {
 	defer h.mux.asking.Done()
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	values, err := h.client.Values(ctx, h.network, h.address, MpxsConn, MaxReqs, FlowWindow)
 	h.mu.Lock()
@@ -116,6 +127,7 @@ func (m *multiplexing) wait() { m.asking.Wait() }
 type sharedDial struct {
 	done    chan struct{} // closed when it is there, or has failed
 	waiting int           // requests that wait for it
+	failed  *Error        // for all of them; nil if only the one that dialed has given up
 }
 
 // dialShared makes a connection for r and for those that come meanwhile. h.mu
@@ -126,6 +138,10 @@ func (h *host) dialShared(ctx context.Context, r *cgi.Request, share int) (*conn
 		h.mu.Unlock()
 		select {
 		case <-d.done:
+			if d.failed != nil {
+				failed := *d.failed
+				return nil, &failed
+			}
 			return h.take(ctx, r, anyConn)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -143,16 +159,19 @@ func (h *host) dialShared(ctx context.Context, r *cgi.Request, share int) (*conn
 		h.mux.dial = nil
 	}
 	if err != nil {
+		d.failed, _ = errors.AsType[*Error](err)
 		return nil, err
 	}
 	c := h.newConn(nc, share, age, true)
 	if window > 0 {
 		c.askFlow(window)
 	}
-	if !h.closed && age == h.age {
-		h.shared = append(h.shared, c)
-		h.client.startSweep()
+	if h.closed || age != h.age {
+		c.retire() // after this request
+		return c, nil
 	}
+	h.shared = append(h.shared, c)
+	h.client.startSweep()
 	return c, nil
 }
 

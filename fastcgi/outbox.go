@@ -63,6 +63,20 @@ func (o *outbox) flush() error {
 	return o.drain(time.Time{})
 }
 
+// unattended reports whether there is something to send and nobody sends it.
+func (o *outbox) unattended() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.records) > 0 && !o.writing && o.err == nil
+}
+
+// failed returns why nothing can be sent any more, or nil.
+func (o *outbox) failed() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}
+
 // idle reports whether nothing is left to send, or nothing can be sent.
 func (o *outbox) idle() bool {
 	o.mu.Lock()

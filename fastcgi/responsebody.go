@@ -104,7 +104,7 @@ func (x *exchange) take() (ok bool, err error) {
 }
 
 // grant lets the application send n more bytes, if it waits for that. x.mu is
-// held, and released while the record is on its way.
+// held.
 func (x *exchange) grant(n int) {
 	window := x.c.flow.Load()
 	if x.taken += n; window == 0 || x.a.end || int64(x.taken) < int64(x.c.host.client.window())/2 {
@@ -112,10 +112,8 @@ func (x *exchange) grant(n int) {
 	}
 	more := uint32(x.taken)
 	x.taken = 0
-	x.mu.Unlock()
 	x.c.out.add(func(dst []byte) []byte { return AppendWindowUpdate(dst, x.id, more) })
-	x.c.out.flush() // an error closes the connection, which is all there is to do
-	x.mu.Lock()
+	x.c.flush()
 }
 
 // cutShort makes the error of an answer that has begun and does not end well.

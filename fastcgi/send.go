@@ -70,7 +70,7 @@ func (x *exchange) send(head []byte) error {
 	for _, body := range x.bodies {
 		if body, ok := body.from.(cgi.Rewinder); ok {
 			if err := body.Rewind(); err != nil {
-				return fmt.Errorf("request body: %w", err)
+				return &sendError{fmt.Errorf("request body: %w", err), true}
 			}
 		}
 	}
@@ -103,7 +103,8 @@ func (x *exchange) sendHead(head []byte) error {
 	if x.c.streams != nil {
 		x.sent.Store(int64(len(head)))
 		x.c.out.add(func(dst []byte) []byte { return append(dst, head...) })
-		return x.c.out.flush()
+		x.c.flush()
+		return nil
 	}
 	if len(head) > surelyTaken || x.c.unread {
 		x.writeBy()
@@ -204,7 +205,7 @@ func (x *exchange) sendPiece(out []byte, kind Type, content []byte, last bool) e
 	for {
 		n, err := len(content), error(nil)
 		if x.credit.limited() && n > 0 {
-			if n, err = x.credit.take(n, nil); err != nil {
+			if n, err = x.takeCredit(n); err != nil {
 				return err
 			}
 		}
@@ -221,6 +222,23 @@ func (x *exchange) sendPiece(out []byte, kind Type, content []byte, last bool) e
 		// There was not credit enough: the rest moves to where its header fits.
 		content = out[headerLen : headerLen+copy(out[headerLen:headerLen+sendBuffer], content)]
 	}
+}
+
+// takeCredit waits for credit for up to n bytes: for no longer than a write may
+// take.
+func (x *exchange) takeCredit(n int) (int, error) {
+	var overdue *time.Timer
+	n, err := x.credit.take(n, func() {
+		if t := orDefault(x.c.host.client.WriteTimeout, DefaultWriteTimeout); t > 0 {
+			overdue = time.AfterFunc(t, func() {
+				x.credit.fail(&sendError{dial.Timeout(fmt.Sprintf("the application has not read on in the request body for %v", t)), false})
+			})
+		}
+	})
+	if overdue != nil {
+		overdue.Stop()
+	}
+	return n, err
 }
 
 // write sends a piece of the body.

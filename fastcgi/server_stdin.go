@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/internal/spill"
 )
 
@@ -160,7 +161,8 @@ func (s *stdin) Read(p []byte) (int, error) {
 // grant tells the web server that it may send more, if it waits for that. mu
 // is held, and released while the record is on its way.
 func (s *stdin) grant(n int) {
-	if s.taken += int64(n); !s.q.credit.limited() || s.ended || s.taken < s.q.c.window()/2 {
+	over := s.ended && (s.kind == TypeData || s.q.role != cgi.Filter) // nothing more will come
+	if s.taken += int64(n); !s.q.credit.limited() || over || s.taken < s.q.c.window()/2 {
 		return
 	}
 	more := s.taken

@@ -88,9 +88,14 @@ func (q *Queue) Len() int64 { return q.memory.size + q.file.len() }
 // Close drops what is in the queue, and gives back everything that it holds,
 // what Next has returned included. It may be called more than once.
 func (q *Queue) Close() {
-	q.closed = true
+	q.Drop()
 	q.lent.free()
 	q.lent = nil
+}
+
+// Drop is Close, but for what Next has returned: that can still be read.
+func (q *Queue) Drop() {
+	q.closed = true
 	q.memory.free()
 	q.charge(0)
 	q.file.close(q.Store)
