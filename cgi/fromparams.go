@@ -220,10 +220,7 @@ func targetOf(uri string, s *Script, query string) string {
 		}
 	}
 	if uri == "" {
-		uri = escapePath(s.Name + s.PathInfo)
-	}
-	if uri == "" {
-		uri = "/"
+		uri = "/" + strings.TrimPrefix(escapePath(s.Name+s.PathInfo), "/")
 	}
 	if query != "" && !strings.Contains(uri, "?") {
 		uri += "?" + query
