@@ -54,7 +54,12 @@ func (p Program) Serve(ctx context.Context, h Handler) error {
 	}
 	p.addBody(r)
 	out.Reset(out, r)
-	out.serve(ctx, h, r)
+	served := make(chan struct{})
+	go func() { // which h may end
+		defer close(served)
+		out.serve(ctx, h, r)
+	}()
+	<-served
 	return out.end()
 }
 
@@ -141,13 +146,18 @@ func (o *programOutput) Gone() error {
 func (o *programOutput) Stderr() io.Writer { return o.stderr }
 
 func (o *programOutput) serve(ctx context.Context, h Handler, r *Request) {
+	returned := false
 	defer func() {
-		if v := recover(); v != nil {
-			fmt.Fprintf(o.stderr, "panic serving %s %s: %v\n%s", r.Method, r.Path(), v, debug.Stack())
-			o.Fail()
+		if returned {
+			return
 		}
+		if v := recover(); v != nil { // nil after runtime.Goexit
+			fmt.Fprintf(o.stderr, "panic serving %s %s: %v\n%s", r.Method, r.Path(), v, debug.Stack())
+		}
+		o.Fail()
 	}()
 	h.ServeCGI(ctx, o, r)
+	returned = true
 }
 
 // end sends the rest.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -30,6 +31,7 @@ func TestProgram(t *testing.T) {
 		{"POST without a length", post, "body", "Status: 200 OK\r\n\r\n0 <nil> ", "", nil},
 		{"chunked", append(post, "HTTP_TRANSFER_ENCODING=chunked"), "body", "Status: 200 OK\r\n\r\n-1 body <nil> ", "", nil},
 		{"panic", append(get, "REQUEST_URI=/panic"), "", "Status: 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nInternal Server Error\n", "panic serving GET /panic: oops", nil},
+		{"exit", append(get, "REQUEST_URI=/exit"), "", "Status: 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nInternal Server Error\n", "", nil},
 		{"abort", append(get, "REQUEST_URI=/abort"), "", "Status: 200 OK\r\n\r\npart", "", errAborted},
 		{"note", append(get, "REQUEST_URI=/note"), "", "Status: 200 OK\r\n\r\n", "a note", nil},
 		{"long", append(get, "REQUEST_URI=/long"), "", "Status: 200 OK\r\n\r\n" + strings.Repeat("x", 3*gatherSize), "", nil},
@@ -50,6 +52,8 @@ func program(_ context.Context, w ResponseWriter, r *Request) {
 	case "/panic":
 		io.WriteString(w, "to be replaced")
 		panic("oops")
+	case "/exit":
+		runtime.Goexit()
 	case "/abort":
 		io.WriteString(w, "part")
 		w.Flush()

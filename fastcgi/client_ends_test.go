@@ -314,7 +314,7 @@ func TestApplicationThatClosesIdle(t *testing.T) {
 			if d := k.doubt(c.since); d != 1 {
 				t.Fatalf("doubt for %v, want 1ns", d)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			if d := k.doubt(c.since); d != 0 {
 				t.Fatalf("doubt for %v, want none", d)
 			}

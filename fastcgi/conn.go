@@ -219,7 +219,7 @@ func (c *conn) release(x *exchange, reusable bool) {
 	if shared && (!reusable || len(c.aborted) >= maxAborted) {
 		c.retired = true
 	}
-	unwanted := c.retired && idle
+	unwanted := idle && (c.retired || c.host.client.maxIdle() < 0)
 	c.mu.Unlock()
 	if x.id != 0 {
 		c.answers.Add(1)

@@ -153,6 +153,7 @@ func (c Config) bindUnix(path string) (net.Listener, error) {
 	}
 	if err != nil {
 		l.Close()
+		os.Remove(path)
 		return nil, err
 	}
 	return &unixListener{UnixListener: ul, path: path, file: file}, nil
