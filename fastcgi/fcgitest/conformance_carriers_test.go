@@ -30,6 +30,10 @@ type carrier struct {
 	// two is how many connections there are after two requests, one after
 	// the other. Zero if there are none.
 	two int
+
+	// asks tells that one of them is for a question that may not have been
+	// asked by then.
+	asks bool
 }
 
 // A link is a carrier that is ready to be used, with a handler at its other end.
@@ -68,7 +72,7 @@ func carriers() []carrier {
 			carrier{name: "FastCGI " + network.name + " keep", open: openFastCGI(network.is, keeps), two: 1},
 			carrier{name: "FastCGI " + network.name + " close", open: openFastCGI(network.is, closes), two: 2},
 			carrier{name: "FastCGI " + network.name + " multiplexed", open: openFastCGI(network.is, multiplexes), two: 3},
-			carrier{name: "FastCGI " + network.name + " multiplexed without flow control", open: openFastCGI(network.is, assumes), two: 2},
+			carrier{name: "FastCGI " + network.name + " multiplexed without flow control", open: openFastCGI(network.is, assumes), two: 2, asks: true},
 		)
 	}
 	// net/http/fcgi learns of nothing but ABORT_REQUEST, dies of a panic, and

@@ -38,7 +38,7 @@ func testTwo(p *play) {
 		p.check(p.fetch(p.request()), says("responder GET / HTTP/1.1 example.org"))
 	}
 	p.close() // after it no question is under way
-	if n := p.conns(); p.carrier.two != 0 && n != p.carrier.two {
+	if n := p.conns(); p.carrier.two != 0 && n != p.carrier.two && !(p.carrier.asks && n == p.carrier.two-1) {
 		p.Errorf("connections = %d, want %d", n, p.carrier.two)
 	}
 }
