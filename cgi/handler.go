@@ -12,8 +12,10 @@ import (
 //
 // ctx is done when nobody waits for the answer any more. None of ctx, w and r
 // may be used after ServeCGI has returned, because servers use them again for
-// the next request; contexts derived from ctx may, and so may the strings of
-// r. A Handler may be called by several goroutines at the same time.
+// the next request; nor may a context with nothing more than a value
+// (context.WithValue). One that can be cancelled by itself (context.WithCancel
+// and its kin) may, and so may the strings of r. A Handler may be called by
+// several goroutines at the same time.
 type Handler interface {
 	ServeCGI(ctx context.Context, w ResponseWriter, r *Request)
 }

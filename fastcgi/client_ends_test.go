@@ -79,6 +79,7 @@ func TestAnswerAndBodyEnd(t *testing.T) {
 				name := fmt.Sprintf("answer %v, close %v, length %d, ended %v", at(tt.answer), at(tt.close), length, ended)
 				t.Run(name, func(t *testing.T) {
 					serve := func(k *kept, c *appConn) {
+						c.piece() // not before it is asked
 						go func() {
 							time.Sleep(at(tt.answer))
 							if ended {
@@ -190,6 +191,10 @@ func TestLateBytes(t *testing.T) {
 				}
 				if !tt.next {
 					time.Sleep(2 * time.Second)
+					synctest.Wait()
+					if n := len(h.idle); n != 0 {
+						t.Errorf("%d connections are kept before the next request", n)
+					}
 				}
 				body, err := k.do(get("/"))
 				failed, ok := errors.AsType[*Error](err)
@@ -199,6 +204,9 @@ func TestLateBytes(t *testing.T) {
 				synctest.Wait()
 				if n := len(h.idle); n != 0 {
 					t.Errorf("%d connections are kept", n)
+				}
+				if h.oneID.Load() {
+					t.Error("an application that has echoed an id is taken for one that knows one only")
 				}
 			})
 		})

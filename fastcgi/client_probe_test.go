@@ -112,6 +112,9 @@ func TestQuestionIsNotAnswered(t *testing.T) {
 			for range 3 {
 				hellos(t, c, a.addr, 3)
 			}
+			for i := 0; asked.Load() < 1 && i < 1000; i++ {
+				time.Sleep(time.Millisecond)
+			}
 			if tt.name == "nothing" {
 				h.mu.Lock()
 				h.mux.stopAsking() // rather than wait for askTimeout
@@ -257,6 +260,9 @@ func TestBadAnswerOnSharedConnection(t *testing.T) {
 		answer func(id uint16) []byte
 		stays  bool // the connection
 	}{
+		{"WINDOW_UPDATE of 1", func(id uint16) []byte {
+			return AppendEndRequest(AppendWindowUpdate(nil, id, 1), id, End{Status: Overloaded})
+		}, true},
 		{"bad head", func(id uint16) []byte { return out(id, "no head\x00\n\n") }, true},
 		{"END in the head", func(id uint16) []byte { return AppendEndRequest(out(id, "A: "), id, End{}) }, true},
 		{"OVERLOADED", func(id uint16) []byte { return AppendEndRequest(nil, id, End{Status: Overloaded}) }, true},
@@ -280,7 +286,7 @@ func TestBadAnswerOnSharedConnection(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			serve := func(c *appConn) {
-				c.each("", func(p Piece, target string) {
+				c.each("1000", func(p Piece, target string) {
 					switch {
 					case stdinEnds(p) && target == "/bad":
 						c.Write(tt.answer(p.ID))
@@ -291,7 +297,7 @@ func TestBadAnswerOnSharedConnection(t *testing.T) {
 					}
 				})
 			}
-			withShared(t, &Client{IdleTimeout: -1}, 0, serve, func(t *testing.T, s *shared) {
+			withShared(t, &Client{IdleTimeout: -1}, 1000, serve, func(t *testing.T, s *shared) {
 				other := make(chan error, 1)
 				go func() {
 					_, err := s.do(get("/other"))
@@ -333,6 +339,7 @@ func TestRefusedWithBody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var own atomic.Int32
+			gone := make(chan bool)
 			a := startApp(t, func(n int, c *appConn) {
 				if n > 0 {
 					own.Add(1)
@@ -345,6 +352,7 @@ func TestRefusedWithBody(t *testing.T) {
 						c.Write(AppendEndRequest(nil, p.ID, End{Status: CantMultiplex}))
 					}
 				})
+				close(gone)
 			})
 			c, h := muxHost(t, &Client{}, a.addr)
 			defer c.Close()
@@ -363,6 +371,11 @@ func TestRefusedWithBody(t *testing.T) {
 			}
 			if h.shareFor(get("/")) != 1 {
 				t.Error("the application is still taken to multiplex")
+			}
+			select {
+			case <-gone:
+			case <-time.After(5 * time.Second):
+				t.Error("the connection that was refused is still open")
 			}
 		})
 	}

@@ -242,6 +242,7 @@ func TestServerUnreadRepliesAreBounded(t *testing.T) {
 				bare(t, s, func(t *testing.T, dial func() net.Conn, served <-chan error) {
 					c := dial()
 					var conn *serverConn
+					synctest.Wait() // until it is served
 					s.loop.Each(func(a accept.Conn) { conn = a.(*serverConn) })
 					start := time.Now()
 					c.SetWriteDeadline(start.Add(10 * time.Second))

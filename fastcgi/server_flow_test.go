@@ -102,6 +102,7 @@ func TestServerCredit(t *testing.T) {
 
 		{"of nothing", nil, []step{{recBegin(1, RoleResponder, true) + recUpdate(1, 0), "closed"}}},
 		{"of too much", nil, []step{{recBegin(1, RoleResponder, true) + recUpdate(1, maxWindow+1), "closed"}}},
+		{"of one byte too much in all", nil, []step{{recBegin(1, RoleResponder, true) + recUpdate(1, maxWindow-24), "closed"}}},
 		{"of too much in all", nil, []step{{recBegin(1, RoleResponder, true) + recUpdate(1, maxWindow), "closed"}}},
 		{"as much as there can be", say("hello"), []step{
 			{recBegin(1, RoleResponder, true) + recUpdate(1, maxWindow-25), ""},

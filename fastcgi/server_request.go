@@ -46,6 +46,7 @@ type serverRequest struct {
 	reply   cgi.Reply
 	credit  credit       // for STDOUT
 	granted atomic.Int64 // bytes of STDIN and DATA that may come
+	taken   atomic.Int64 // bytes of them that were read since the last credit
 	run     uint64       // the run in line, if it is one
 	exited  bool         // the handler has ended its goroutine
 	lent    atomic.Bool  // Stderr was asked for
@@ -65,6 +66,7 @@ func newServerRequest(c *serverConn, id, role uint16) *serverRequest {
 	q.reply.Reset(q, &q.r)
 	q.credit.init(c.credit.Load())
 	q.granted.Store(c.window())
+	q.taken.Store(0)
 	return q
 }
 

@@ -23,7 +23,6 @@ type stdin struct {
 	queue   spill.Queue
 	next    []byte // of the queue
 	left    int64  // bytes to come, or -1 if that is not known
-	taken   int64  // bytes that were read since the last credit for them
 	ended   bool   // the end of the stream has come
 	closed  bool   // nobody reads any more: throw away what comes
 	err     error  // why no more will come
@@ -159,18 +158,37 @@ func (s *stdin) Read(p []byte) (int, error) {
 }
 
 // grant tells the web server that it may send more, if it waits for that. mu
-// is held, and released while the record is on its way.
+// is held, and released while the record is on its way. The credit is for both
+// streams of a filter: what was read of STDIN lets DATA come, and STDIN that is
+// not read takes a part of the window away.
 func (s *stdin) grant(n int) {
-	over := s.ended && (s.kind == TypeData || s.q.role != cgi.Filter) // nothing more will come
-	if s.taken += int64(n); !s.q.credit.limited() || over || s.taken < s.q.c.window()/2 {
+	q := s.q
+	taken := q.taken.Add(int64(n))
+	if !q.credit.limited() || s.ended && (s.kind == TypeData || q.role != cgi.Filter) {
 		return
 	}
-	more := s.taken
-	s.taken = 0
-	s.q.granted.Add(more)
+	window := q.c.window()
+	if s.kind == TypeData {
+		window -= q.stdin.unread()
+	}
+	if taken < window/2 {
+		return
+	}
+	more := q.taken.Swap(0)
+	if more == 0 {
+		return
+	}
+	q.granted.Add(more)
 	s.mu.Unlock()
-	s.q.grant(uint32(more))
+	q.grant(uint32(more))
 	s.mu.Lock()
+}
+
+// unread returns how many bytes have come and have not been read.
+func (s *stdin) unread() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.Len() + int64(len(s.next))
 }
 
 // grant lets n more bytes come, unless the request is over: its id may be that
