@@ -22,9 +22,9 @@ type outbox struct {
 	records []byte     // to be sent
 	spare   []byte     // memory for the next records
 	writing bool
-	waiting int   // in send, for a write to end
-	err     error // why nothing can be sent any more
-	timed   bool  // a write deadline is set
+	waiting int       // in send, for a write to end
+	err     error     // why nothing can be sent any more
+	until   time.Time // the write deadline that is set; zero if there is none
 	vecs    [2][]byte
 	bufs    net.Buffers
 }
@@ -132,16 +132,7 @@ func (o *outbox) write(b []byte, deadline time.Time) {
 	o.writing = true
 	o.mu.Unlock()
 
-	// A write that cannot block needs no deadline.
-	if o.unread.Add(int64(len(records)+len(b))) > surelyTaken && o.timeout > 0 {
-		if byTimeout := time.Now().Add(o.timeout); deadline.IsZero() || byTimeout.Before(deadline) {
-			deadline = byTimeout
-		}
-	}
-	if set := !deadline.IsZero(); set || o.timed {
-		o.nc.SetWriteDeadline(deadline)
-		o.timed = set
-	}
+	o.arm(len(records)+len(b), deadline)
 	var err error
 	switch {
 	case len(b) == 0:
@@ -167,6 +158,30 @@ func (o *outbox) write(b []byte, deadline time.Time) {
 		o.records = nil
 	}
 	o.changed.Broadcast()
+}
+
+// arm sets the time until which a write of n bytes must be done. A write that
+// should not block makes do with a time that is set already and is far enough
+// away, because to set one is dear: should, because a web server that asks
+// again has seen the end of the answer before, unless it means harm.
+func (o *outbox) arm(n int, deadline time.Time) {
+	exact := o.unread.Add(int64(n)) > surelyTaken || !deadline.IsZero()
+	if o.timeout > 0 {
+		now := time.Now()
+		switch byTimeout := now.Add(o.timeout); {
+		case exact && (deadline.IsZero() || byTimeout.Before(deadline)):
+			deadline = byTimeout
+		case !exact && !o.until.Before(byTimeout):
+			return
+		case !exact:
+			deadline = byTimeout.Add(o.timeout)
+		}
+	}
+	if deadline.IsZero() && o.until.IsZero() {
+		return
+	}
+	o.nc.SetWriteDeadline(deadline)
+	o.until = deadline
 }
 
 // fail makes all sending end with an error.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -339,17 +340,17 @@ func TestOutboxDeadlines(t *testing.T) {
 		var o outbox
 		o.init(c, time.Minute, nil)
 		big := make([]byte, surelyTaken)
-		o.send(letters("a"), nil, time.Time{})                 // none
+		o.send(letters("a"), nil, time.Time{})                 // one that is good for long
 		o.send(letters("a"), nil, time.Now().Add(time.Second)) // its own
-		o.send(letters("a"), nil, time.Time{})                 // none again
-		o.send(letters("a"), nil, time.Time{})                 // still none
+		o.send(letters("a"), nil, time.Time{})                 // a long one again
+		o.send(letters("a"), nil, time.Time{})                 // which is still there
 		o.send(nil, big, time.Time{})                          // the timeout
 		o.send(nil, big, time.Now().Add(time.Second))          // its own is earlier
 		o.send(nil, big, time.Now().Add(time.Hour))            // its own is later
 		o.unread.Store(0)                                      // all has been read
-		o.send(nil, big[:surelyTaken], time.Time{})            // none again
+		o.send(nil, big[:surelyTaken], time.Time{})            // what is set will do
 		o.send(letters("a"), nil, time.Time{})                 // one byte too much
-		if want := fmt.Sprint([]time.Duration{time.Second, 0, time.Minute, time.Second, time.Minute, 0, time.Minute}); fmt.Sprint(seen) != want {
+		if want := fmt.Sprint([]time.Duration{2 * time.Minute, time.Second, 2 * time.Minute, time.Minute, time.Second, time.Minute, time.Minute}); fmt.Sprint(seen) != want {
 			t.Errorf("deadlines %v, want %v", seen, want)
 		}
 	})
@@ -362,3 +363,28 @@ type deadlineConn struct {
 
 func (c *deadlineConn) Write(p []byte) (int, error)        { return len(p), nil }
 func (c *deadlineConn) SetWriteDeadline(d time.Time) error { c.note(d); return nil }
+
+// A web server that asks on and on and reads no answer is given up, though each
+// answer is small.
+func TestServerGivesUpWhoNeverReads(t *testing.T) {
+	l, err := Listen("unix:" + filepath.Join(t.TempDir(), "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Handler: cgi.HandlerFunc(sayHello), WriteTimeout: 50 * time.Millisecond}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	defer func() { s.Close(); <-served }()
+	nc, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetWriteDeadline(time.Now().Add(20 * time.Second))
+	for err == nil {
+		_, err = io.WriteString(nc, wholeK1)
+	}
+	if isTimeout(err) {
+		t.Error("the server waits for ever")
+	}
+}
