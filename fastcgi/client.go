@@ -99,6 +99,9 @@ func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.
 	c.setUp.Do(func() {
 		c.spill.Dir, c.spill.MaxMemory, c.spill.MaxFiles = c.SpillDir, c.MaxSpillMemory, c.MaxSpill
 	})
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	head, err := c.encode(r)
 	if err != nil {
 		return nil, &Error{Protocol: "fastcgi", Op: "send", Addr: dial.Name(network, address), Err: err}

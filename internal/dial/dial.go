@@ -35,6 +35,9 @@ func (f Func) Dial(ctx context.Context, network, address string, timeout time.Du
 	if f == nil {
 		f = new(net.Dialer).DialContext
 	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx) // f may not look
+	}
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, Timeout(fmt.Sprintf("no connection for %v", timeout)))
