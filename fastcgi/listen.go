@@ -1,12 +1,9 @@
 package fastcgi
 
 import (
-	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 
-	"github.com/sluice-gateway/sluice/internal/address"
 	"github.com/sluice-gateway/sluice/internal/listen"
 )
 
@@ -34,18 +31,7 @@ type ListenConfig struct {
 // nobody listens on any more: what a process that was killed leaves behind.
 // Closing the listener removes the file, unless it has been replaced.
 func (c ListenConfig) Listen(addr string) (net.Listener, error) {
-	a, err := address.Parse(addr)
-	if err != nil {
-		return nil, fmt.Errorf("fastcgi: listen: %w", err)
-	}
-	if c.Mode == 0 {
-		c.Mode = DefaultSocketMode
-	}
-	l, err := listen.Config(c).Listen(a)
-	if err != nil {
-		return nil, fmt.Errorf("fastcgi: listen on %v: %w", a, advise(err))
-	}
-	return l, nil
+	return listener.Listen(addr, listen.Config(c))
 }
 
 // Listen listens on addr as the zero [ListenConfig] does.
@@ -54,18 +40,6 @@ func Listen(addr string) (net.Listener, error) { return ListenConfig{}.Listen(ad
 // Inherited returns the listening sockets that the process was started with:
 // systemd's (LISTEN_FDS), or else descriptor 0, which is how spawn-fcgi,
 // lighttpd and sluice start an application.
-func Inherited() ([]net.Listener, error) {
-	all, err := listen.Inherited()
-	if err != nil {
-		return nil, fmt.Errorf("fastcgi: listen: %w", advise(err))
-	}
-	return all, nil
-}
+func Inherited() ([]net.Listener, error) { return listener.Inherited() }
 
-// advise says what to do about a socket that is none.
-func advise(err error) error {
-	if errors.Is(err, listen.ErrNotListening) {
-		return fmt.Errorf("%w: start this program with sluice or spawn-fcgi, or give it an address such as unix:/run/app.sock or 127.0.0.1:9000", err)
-	}
-	return err
-}
+var listener = listen.Application{Protocol: "fastcgi", Example: "127.0.0.1:9000"}

@@ -61,7 +61,7 @@ var fixedTests = []fixedTest{
 
 	{"a body is not read for 3 seconds",
 		outcome{"other requests beside it wait", `other answer at once: false; after 3 s: true`},
-		outcome{"they do not, up to 128 KiB", `other answer at once: true; after 3 s: false`},
+		outcome{"they do not, up to MaxSpill", `other answer at once: true; after 3 s: false`},
 		func(s *scene, w http.ResponseWriter, r *http.Request) {
 			if r.Method == "POST" {
 				time.Sleep(3 * time.Second)
