@@ -143,17 +143,26 @@ func application(t *testing.T, serve func(nc net.Conn)) (s *scripted, conns *ato
 // scriptHead starts a worker that reads the head of a request and none of its
 // body, writes reply and closes.
 func scriptHead(t *testing.T, reply []byte) *scripted {
+	return scriptAfter(t, func(p fastcgi.Piece) bool { return p.Type == fastcgi.TypeParams && p.Ends }, reply)
+}
+
+// scriptBody is the same after the beginning of the body.
+func scriptBody(t *testing.T, reply []byte) *scripted {
+	return scriptAfter(t, func(p fastcgi.Piece) bool { return p.Type == fastcgi.TypeStdin && len(p.Content) > 0 }, reply)
+}
+
+// scriptAfter starts a worker that reads a request until last, and what came
+// together with that, writes reply and closes.
+func scriptAfter(t *testing.T, last func(fastcgi.Piece) bool, reply []byte) *scripted {
 	s, _ := application(t, func(nc net.Conn) {
-		if head(nc) {
+		if readUntil(nc, last) {
 			nc.Write(reply)
 		}
 	})
 	return s
 }
 
-// head reads the records of a request up to the end of its PARAMS, and what
-// came in the same piece.
-func head(nc net.Conn) bool {
+func readUntil(nc net.Conn, last func(fastcgi.Piece) bool) bool {
 	var d fastcgi.Decoder
 	buf := make([]byte, 4096)
 	for {
@@ -169,7 +178,7 @@ func head(nc net.Conn) bool {
 			if !more {
 				break
 			}
-			if b = rest; p.Type == fastcgi.TypeParams && p.Ends {
+			if b = rest; last(p) {
 				return true
 			}
 		}

@@ -50,7 +50,7 @@ func TestBodyOfASecondAttempt(t *testing.T) {
 
 // The same for a body of which a worker has read the beginning.
 func TestBodyReadInPart(t *testing.T) {
-	bad := scriptHead(t, nil)
+	bad := scriptBody(t, nil)
 	asked := make(chan bool, 10)
 	g := newRig(t, nil, bad.addr, worker(t, func(_ context.Context, w cgi.ResponseWriter, _ *cgi.Request) { asked <- true }))
 	resp, body, _ := g.upload2(t, "PUT")
