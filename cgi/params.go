@@ -90,7 +90,11 @@ func (r *Request) variables(yield func(name, value string) bool) bool {
 		scheme, https = "https", "on"
 	}
 	if r.Role == Filter && r.Data != nil {
-		if !put("FCGI_DATA_LAST_MOD", strconv.FormatInt(r.Data.ModTime.Unix(), 10)) ||
+		var changed int64
+		if !r.Data.ModTime.IsZero() {
+			changed = r.Data.ModTime.Unix()
+		}
+		if !put("FCGI_DATA_LAST_MOD", strconv.FormatInt(changed, 10)) ||
 			!put("FCGI_DATA_LENGTH", strconv.FormatInt(r.Data.Length, 10)) {
 			return false
 		}

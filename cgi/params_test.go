@@ -233,6 +233,7 @@ func TestParamsValues(t *testing.T) {
 		{"no body", Request{ContentLength: 7}, "CONTENT_LENGTH", "(absent)"},
 		{"length only in the header", Request{Header: Header{{"Content-Length", "7"}}}, "CONTENT_LENGTH", "(absent)"},
 		{"body of an authorizer", Request{Role: Authorizer, Body: BytesBody(nil), ContentLength: 7}, "CONTENT_LENGTH", "(absent)"},
+		{"file of a filter, of a time not known", Request{Role: Filter, Data: new(Data)}, "FCGI_DATA_LAST_MOD", "0"},
 		{"body of a filter", Request{Role: Filter, Body: BytesBody(nil), ContentLength: 7}, "CONTENT_LENGTH", "7"},
 
 		{"type, as sent", Request{Header: Header{{"content-type", "a/b; c=d"}}}, "CONTENT_TYPE", "a/b; c=d"},

@@ -99,7 +99,7 @@ func (r Role) String() string {
 type Data struct {
 	Body    Body
 	Length  int64     // in bytes; FCGI_DATA_LENGTH
-	ModTime time.Time // when it was changed last, in whole seconds; FCGI_DATA_LAST_MOD
+	ModTime time.Time // when it was changed last, in whole seconds; FCGI_DATA_LAST_MOD, 0 if not known
 }
 
 // A Script says what part of a request's path names a program or a file, and

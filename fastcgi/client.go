@@ -108,6 +108,7 @@ func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.
 	}
 	defer head.free()
 	h := c.host(network, address)
+	defer h.users.Add(-1)
 	want := anyConn
 	for {
 		cn, err := h.take(ctx, r, want)
@@ -168,19 +169,22 @@ func (c *Client) Close() {
 
 type hostKey struct{ network, address string }
 
-// host returns what is known of an address.
+// host returns what is known of an address. The caller is one of its users until
+// he says otherwise.
 func (c *Client) host(network, address string) *host {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := hostKey{network, address}
-	if h, ok := c.hosts[key]; ok {
-		return h
+	h, ok := c.hosts[key]
+	if !ok {
+		if c.hosts == nil {
+			c.hosts = make(map[hostKey]*host)
+		}
+		h = &host{client: c, network: network, address: address, name: dial.Name(network, address), closed: c.closed}
+		c.hosts[key] = h
+		c.startSweep()
 	}
-	if c.hosts == nil {
-		c.hosts = make(map[hostKey]*host)
-	}
-	h := &host{client: c, network: network, address: address, name: dial.Name(network, address), closed: c.closed}
-	c.hosts[key] = h
+	h.users.Add(1)
 	return h
 }
 
@@ -198,31 +202,31 @@ func (c *Client) window() int {
 	return min(c.Window, maxWindow)
 }
 
-// startSweep makes sure that idle connections are looked at. A connection is
-// closed at the second look without use, so after IdleTimeout at the least and
-// twice that at the most, and no request pays for the time of day.
+// startSweep makes sure that what is not used any more is looked for. A
+// connection is closed at the second look without use, so after IdleTimeout at
+// the least and twice that at the most, and no request pays for the time of
+// day. c.mu is held.
 func (c *Client) startSweep() {
 	t := orDefault(c.IdleTimeout, DefaultIdleTimeout)
-	if t < 0 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.sweep == nil && !c.closed {
+	if c.sweep == nil && !c.closed && t > 0 {
 		c.sweep = time.AfterFunc(t, c.sweepIdle)
 	}
 }
 
+// sweepIdle closes connections, and then forgets addresses, that are not used:
+// processes that come and go leave many.
 func (c *Client) sweepIdle() {
 	c.mu.Lock()
-	c.sweep = nil
 	hosts := slices.Collect(maps.Values(c.hosts))
 	c.mu.Unlock()
-	left := false
 	for _, h := range hosts {
-		left = h.expire() || left
+		h.expire()
 	}
-	if left {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sweep = nil
+	maps.DeleteFunc(c.hosts, func(_ hostKey, h *host) bool { return h.unused() })
+	if len(c.hosts) > 0 {
 		c.startSweep()
 	}
 }

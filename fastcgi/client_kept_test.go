@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,6 +113,79 @@ func TestIdleConnectionsExpire(t *testing.T) {
 				k.lostAfter(t, tt.want)
 			})
 		})
+	}
+}
+
+// Processes come and go, each at an address of its own: one that is not used any
+// more is forgotten, and not while an answer is being read.
+func TestAddressesAreForgotten(t *testing.T) {
+	const look = 10 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		var apps sync.WaitGroup
+		client := &Client{IdleTimeout: look, ReadTimeout: -1, Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+			if address == nowhere {
+				return nil, io.EOF
+			}
+			ours, theirs := net.Pipe()
+			c := &appConn{Conn: theirs}
+			apps.Go(func() {
+				if address == "slow" {
+					c.request()
+					c.Write(AppendStream(nil, TypeStdout, c.id, []byte(hello)))
+				}
+				helloApp(0, c)
+			})
+			return ours, nil
+		}}
+		defer apps.Wait()
+		defer client.Close()
+		start := time.Now()
+		known := func() int {
+			client.mu.Lock()
+			defer client.mu.Unlock()
+			return len(client.hosts)
+		}
+		fetch(t.Context(), client, nowhere, get("/"))
+		fetch(t.Context(), client, "quick", get("/"))
+		resp, err := client.RoundTrip(t.Context(), "unix", "slow", get("/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			after time.Duration
+			want  int
+		}{
+			{look - 1, 3},
+			{2*look + 1, 2}, // the one without a connection
+			{5 * look, 1},   // its connection has expired
+			{20 * look, 1},  // for there is still an answer
+		} {
+			time.Sleep(tt.after - time.Since(start))
+			if n := known(); n != tt.want {
+				t.Errorf("after %v: %d addresses are known, want %d", tt.after, n, tt.want)
+			}
+		}
+		resp.Body.Close()
+		time.Sleep(5 * look)
+		if n := known(); n != 0 || client.sweep != nil {
+			t.Errorf("%d addresses are known, and the next look is %v", n, client.sweep)
+		}
+	})
+}
+
+// Behind an address whose connections were lost may be another application.
+func TestWhatIsLearntIsForgotten(t *testing.T) {
+	client := &Client{IdleTimeout: -1}
+	h := client.host("unix", nowhere)
+	h.keeping.seen = true
+	h.echoes.Store(true)
+	h.forget(h.age + 1)
+	if !h.keeping.seen || !h.echoes.Load() {
+		t.Error("forgotten for a connection of another age")
+	}
+	h.forget(h.age)
+	if h.keeping.seen || h.echoes.Load() {
+		t.Error("not forgotten")
 	}
 }
 

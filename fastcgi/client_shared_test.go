@@ -33,6 +33,7 @@ func withShared(t *testing.T, client *Client, window int64, serve func(c *appCon
 		}
 		ours, theirs := net.Pipe()
 		h := client.host("unix", nowhere)
+		h.mu.Lock()
 		h.mux = multiplexing{state: muxYes, max: client.Multiplex, window: window}
 		c := h.newConn(ours, client.Multiplex, h.age, true)
 		c.reserved = 0
@@ -40,7 +41,7 @@ func withShared(t *testing.T, client *Client, window int64, serve func(c *appCon
 			c.askFlow(window)
 		}
 		h.shared = append(h.shared, c)
-		client.startSweep()
+		h.mu.Unlock()
 		s := &shared{client, h, c, make(chan struct{})}
 		go func() {
 			defer close(s.gone)

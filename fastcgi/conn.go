@@ -53,6 +53,7 @@ func (h *host) newConn(nc net.Conn, most, age int, keep bool) *conn {
 	}
 	c.out.init(nc, orDefault(h.client.WriteTimeout, DefaultWriteTimeout), c.writeFailed)
 	c.running.add(1)
+	h.conns.Add(1)
 	go c.read()
 	return c
 }
@@ -277,6 +278,7 @@ func (c *conn) close(cause error) {
 	}
 	byPeer := errors.Is(cause, io.EOF) || errors.Is(cause, syscall.ECONNRESET)
 	c.host.drop(c, byPeer && len(left) == 0)
+	c.host.conns.Add(-1)
 }
 
 // wait waits for the goroutines of a connection that is closed.

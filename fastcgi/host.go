@@ -27,8 +27,11 @@ type host struct {
 	mux     multiplexing
 	closed  bool
 
-	echoes atomic.Bool // the application has answered with another id than 1
-	oneID  atomic.Bool // it knows no other
+	users  atomic.Int64 // requests that have it in hand; goes up under client.mu only
+	conns  atomic.Int64 // that are open
+	stale  bool         // under client.mu: it was not used at the last look
+	echoes atomic.Bool  // the application has answered with another id than 1
+	oneID  atomic.Bool  // it knows no other
 }
 
 // What kind of connection a request wants.
@@ -137,7 +140,6 @@ func (h *host) put(c *conn) bool {
 	c.unused = false
 	c.since = h.keeping.stamp(c)
 	h.idle = append(h.idle, c)
-	h.client.startSweep()
 	return true
 }
 
@@ -202,12 +204,15 @@ func (h *host) makeRoom(x *exchange) {
 }
 
 // forget gives up all connections that are as old as one of that age: the idle
-// ones at once, the others when they are not used any more.
+// ones at once, the others when they are not used any more. Another application
+// may be there by now: what was learnt of the ways of the last one counts no more.
 func (h *host) forget(age int) {
 	h.mu.Lock()
 	var old []*conn
 	if age == h.age { // or they have been, with another that was lost
 		old = h.giveUp()
+		h.keeping = keeping{}
+		h.echoes.Store(false) // oneID stays: it costs nothing, and is learnt of a connection that is lost
 	}
 	h.mu.Unlock()
 	for _, c := range old {
@@ -240,9 +245,8 @@ func (h *host) giveUp() []*conn {
 	return all
 }
 
-// expire closes the connections that were idle at the last call too, and
-// reports whether some are left.
-func (h *host) expire() (left bool) {
+// expire closes the connections that were idle at the last call too.
+func (h *host) expire() {
 	var old []*conn
 	stale := func(c *conn) bool {
 		if !c.isIdle() {
@@ -258,10 +262,18 @@ func (h *host) expire() (left bool) {
 	h.mu.Lock()
 	h.idle = slices.DeleteFunc(h.idle, stale)
 	h.shared = slices.DeleteFunc(h.shared, stale)
-	left = len(h.idle)+len(h.shared) > 0
 	h.mu.Unlock()
 	for _, c := range old {
 		c.retire()
 	}
-	return left
+}
+
+// unused reports whether nothing has been done here, now and at the last look.
+// client.mu is held, so that nobody comes meanwhile.
+func (h *host) unused() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	was := h.stale
+	h.stale = h.users.Load() == 0 && h.conns.Load() == 0 && h.mux.state != muxAsking
+	return was && h.stale
 }

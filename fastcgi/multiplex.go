@@ -171,7 +171,6 @@ func (h *host) dialShared(ctx context.Context, r *cgi.Request, share int) (*conn
 		return c, nil
 	}
 	h.shared = append(h.shared, c)
-	h.client.startSweep()
 	return c, nil
 }
 

@@ -477,8 +477,8 @@ func TestServeInherited(t *testing.T) {
 		{"another's", a, []*os.File{b}, []string{"LISTEN_PID=1", "LISTEN_FDS=1"}, []string{pathA, pathA}, "1|1", ErrRetired.Error()},
 		{"nothing", null, nil, nil, nil, "", "fastcgi: listen: not a listening socket: descriptor 0"},
 		{"one that does not listen", a, []*os.File{b, null}, []string{"LISTEN_PID=SELF", "LISTEN_FDS=2"}, nil, "", "fastcgi: listen: LISTEN_FDS: not a listening socket: descriptor 4"},
-		{"no number", a, nil, []string{"LISTEN_PID=SELF", "LISTEN_FDS=x"}, nil, "", "fastcgi: listen: LISTEN_FDS is not a number"},
-		{"negative", a, nil, []string{"LISTEN_PID=SELF", "LISTEN_FDS=-1"}, nil, "", "fastcgi: listen: LISTEN_FDS is not a number"},
+		{"no number", a, nil, []string{"LISTEN_PID=SELF", "LISTEN_FDS=x"}, nil, "", "fastcgi: listen: LISTEN_FDS is not a number of descriptors: \"x\""},
+		{"negative", a, nil, []string{"LISTEN_PID=SELF", "LISTEN_FDS=-1"}, nil, "", "fastcgi: listen: LISTEN_FDS is not a number of descriptors: \"-1\""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -97,6 +97,10 @@ func TestRequestFromParams(t *testing.T) {
 			func(r *http.Request) any { return r.RemoteAddr }, "192.0.2.1:0",
 		},
 		{
+			"a port that is none", []cgi.Field{{Name: "REMOTE_ADDR", Value: "192.0.2.1"}, {Name: "REMOTE_PORT", Value: "http"}},
+			func(r *http.Request) any { return r.RemoteAddr }, "192.0.2.1:0",
+		},
+		{
 			"no address", nil,
 			func(r *http.Request) any { return r.RemoteAddr }, "",
 		},

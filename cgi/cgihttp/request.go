@@ -62,7 +62,7 @@ func remoteAddr(r *cgi.Request) string {
 		return ""
 	}
 	port := r.RemotePort
-	if port == "" {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		port = "0"
 	}
 	return net.JoinHostPort(r.RemoteAddr, port)

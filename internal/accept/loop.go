@@ -112,9 +112,11 @@ func (s *Loop) ServeAll(listeners []net.Listener) error {
 }
 
 // passing reports whether a failed accept may work later: the process or the
-// system is short of something, or the peer has gone already.
+// system is short of something, the peer has gone already, or a firewall kept
+// it away (accept(2)).
 func passing(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR} {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EINTR,
+		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EPROTO, syscall.EPERM} {
 		if errors.Is(err, e) {
 			return true
 		}

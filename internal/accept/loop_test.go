@@ -227,7 +227,8 @@ func TestAcceptErrors(t *testing.T) {
 		passes bool
 	}{
 		{syscall.EMFILE, true}, {syscall.ENFILE, true}, {syscall.ENOBUFS, true}, {syscall.ENOMEM, true},
-		{syscall.ECONNABORTED, true}, {syscall.EINTR, true}, {wrapped(syscall.EMFILE), true},
+		{syscall.ECONNABORTED, true}, {syscall.ECONNRESET, true}, {syscall.EPROTO, true}, {syscall.EPERM, true}, {syscall.EINTR, true},
+		{wrapped(syscall.EMFILE), true},
 		{syscall.EINVAL, false}, {syscall.EBADF, false}, {net.ErrClosed, false}, {errors.New("other"), false},
 	}
 	for _, tt := range tests {

@@ -214,12 +214,16 @@ func TestHandedOver(t *testing.T) {
 		{"", "", 0, false}, {"", "1", 0, false}, {"1", "1", 0, false}, {self + "0", "x", 0, false},
 		{self, "0", 0, false}, {self, "1", 1, false}, {self, "12", 12, false},
 		{self, "", 0, true}, {self, "x", 0, true}, {self, "-1", 0, true}, {self, "1 ", 0, true},
+		{self, "9223372036854775807", 0, true},
 	}
 	for _, tt := range tests {
 		t.Setenv("LISTEN_PID", tt.pid)
 		t.Setenv("LISTEN_FDS", tt.fds)
 		if n, err := handedOver(); n != tt.want || err != nil != tt.err {
 			t.Errorf("LISTEN_PID=%s LISTEN_FDS=%s: %d, %v, want %d", tt.pid, tt.fds, n, err, tt.want)
+		}
+		if _, left := os.LookupEnv("LISTEN_FDS"); left != (tt.pid != self) {
+			t.Errorf("LISTEN_PID=%s LISTEN_FDS=%s: left to children: %v", tt.pid, tt.fds, left)
 		}
 	}
 }
