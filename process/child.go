@@ -8,8 +8,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/sluice-gateway/sluice/internal/address"
 )
 
 // A child is a process that has been started, as its slot sees it.
@@ -25,6 +23,7 @@ type child struct {
 // A running is the other side of a child.
 type running struct {
 	spec    *Spec
+	sock    *socket
 	process *os.Process
 	pid     int
 	started time.Time
@@ -76,7 +75,7 @@ func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (*child, *startE
 		return nil, s.refused(path, err)
 	}
 	log = log.With(slog.Int("pid", p.Pid))
-	run := &running{spec: s, process: p, pid: p.Pid, started: time.Now(), out: &output{r: r, log: log}, log: log}
+	run := &running{spec: s, sock: sock, process: p, pid: p.Pid, started: time.Now(), out: &output{r: r, log: log}, log: log}
 	return run.watched(), nil
 }
 
@@ -120,17 +119,12 @@ func (r *running) watched() *child {
 	ctx, cancel := context.WithCancel(context.Background())
 
 	go func() { read <- r.out.read() }()
-	if r.spec.Listen == OnDescriptor0 {
-		close(ready)
-		close(probed)
-	} else {
-		go func() {
-			defer close(probed)
-			if probe(ctx, r.spec.listens()) {
-				close(ready)
-			}
-		}()
-	}
+	go func() {
+		defer close(probed)
+		if r.probe(ctx) {
+			close(ready)
+		}
+	}()
 	go func() {
 		e := r.wait()
 		cancel()
@@ -210,9 +204,22 @@ func (r *running) kill() {
 	}
 }
 
-// probe connects until that works. It returns false if ctx was first.
-func probe(ctx context.Context, at address.Address) bool {
-	for wait := probeMin; !answers(ctx, at); wait = min(2*wait, probeMax) {
+// probe waits until the process takes requests. It returns false if ctx was
+// first.
+func (r *running) probe(ctx context.Context) bool {
+	switch {
+	case r.spec.Listen == BySelf:
+		at := r.spec.listens()
+		return probe(ctx, func() bool { return answers(ctx, at) })
+	case r.spec.Ping != nil:
+		return probe(ctx, func() bool { return r.spec.Ping(ctx, r.sock.network, r.sock.path) == nil })
+	}
+	return true // what it cannot take yet waits in the socket's queue
+}
+
+// probe asks until the answer is yes.
+func probe(ctx context.Context, ask func() bool) bool {
+	for wait := probeMin; !ask(); wait = min(2*wait, probeMax) {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():

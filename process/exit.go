@@ -75,14 +75,19 @@ func (s *Spec) advice(status syscall.WaitStatus, quiet bool) string {
 	return "its last lines say why; " + byHand
 }
 
-// silent says what to do about a process that does not listen.
-func (s *Spec) silent() string {
-	advice := "its configuration must name this address"
-	if a := s.listens(); a.Network == "unix" {
-		advice += ", and user %d must be allowed to make a socket there"
-		return fmt.Sprintf(advice, s.uid())
+// notReady says of a process that it did not get ready in time, and what to do
+// about it.
+func (s *Spec) notReady() *startError {
+	if s.Listen == OnDescriptor0 {
+		return &startError{fmt.Sprintf("did not answer for %v after its start", s.startTimeout()),
+			"it must accept connections on descriptor 0 and speak FastCGI; one that takes longer to load needs a longer start timeout"}
 	}
-	return advice
+	at := s.listens()
+	advice := "its configuration must name this address"
+	if at.Network == "unix" {
+		advice += fmt.Sprintf(", and user %d must be allowed to make a socket there", s.uid())
+	}
+	return &startError{fmt.Sprintf("did not listen on %s for %v", at, s.startTimeout()), advice}
 }
 
 // commandLine returns what a person would type into a shell.

@@ -6,21 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/sluice-gateway/sluice/internal/address"
 )
 
 // A Group is the processes of one backend and their sockets. It is safe for
 // concurrent use.
 type Group struct {
 	spec   Spec
-	slots  []*slot
+	dir    string
 	thread *thread
-	runs   sync.WaitGroup // the goroutines of the slots
+	runs   sync.WaitGroup // the goroutines of the slots, and inspect
 	loops  atomic.Int32   // slots in a crash loop
 
 	stop, kill       chan struct{} // closed by Stop
@@ -30,84 +27,106 @@ type Group struct {
 
 	mu      sync.Mutex
 	started bool
-	views   []view        // by slot
-	changed chan struct{} // closed, and replaced, when the members change
+	ended   bool // Stop has been called
+	want    int
+	places  []*place
+	retry   *time.Timer   // to make a slot that could not be made; nil if there is none
+	changed chan struct{} // closed, and replaced, when something has changed
+	rolling chan struct{} // closed when the restart under way is over; nil if there is none
 }
 
-// A Member is a process that takes requests.
-type Member struct {
-	Slot, PID        int
-	Network, Address string // as for net.Dial
+// A place is a slot as its group sees it.
+type place struct {
+	slot   *slot
+	view   view
+	retire chan struct{}
+	gone   bool // retire is closed
+	old    bool // to be retired when another one is ready in its place
+	proved bool // one of its processes has been ready
 }
 
-// String returns the member's address.
-func (m Member) String() string {
-	return address.Address{Network: m.Network, Address: m.Address}.String()
-}
-
-// A Status says how it is with one slot.
-type Status struct {
-	Slot     int
-	PID      int // 0 if there is no process
-	State    State
-	Since    time.Time // when it came into State
-	Restarts int
-	Deaths   int      // in a row
-	Last     *Exit    // how the last process ended; nil if none did
-	Output   []string // the last lines of the process that runs
-}
-
-// NewGroup returns a group of as many processes as there are slots, none of
-// them started, and holds their sockets in the folder dir. It makes the folder,
-// open to us alone, or takes one that is there if nobody else can write to it;
-// the parent must exist. A group whose processes listen BySelf has one slot, and
-// needs no folder. Stop gives back what the group holds, also if it was never
-// started.
-func NewGroup(spec Spec, slots int, dir string) (*Group, error) {
+// NewGroup returns a group of n processes, none of them started, and holds
+// their sockets in the folder dir. It makes the folder, open to us alone, or
+// takes one that is there if nobody else can write to it; the parent must exist.
+// A group whose processes listen BySelf has one at the most, and needs no
+// folder. Stop gives back what the group holds, also if it was never started.
+func NewGroup(spec Spec, n int, dir string) (*Group, error) {
 	if err := spec.Check(); err != nil {
 		return nil, err
 	}
 	if spec.Name == "" {
 		spec.Name = filepath.Base(spec.Args[0])
 	}
-	if slots < 1 || slots > 1 && spec.Listen == BySelf {
-		return nil, spec.failed(fmt.Errorf("%d processes: want 1 of those that listen by themselves, of others 1 or more", slots))
+	if err := spec.checkCount(n); err != nil {
+		return nil, spec.failed(err)
 	}
-	g := &Group{spec: spec, stop: make(chan struct{}), kill: make(chan struct{}), changed: make(chan struct{}),
-		views: make([]view, slots), thread: newThread()}
+	g := &Group{spec: spec, dir: dir, want: n, stop: make(chan struct{}), kill: make(chan struct{}), changed: make(chan struct{}), thread: newThread()}
 	g.endStop = sync.OnceFunc(func() { close(g.stop) })
 	g.endKill = sync.OnceFunc(func() { close(g.kill) })
 	g.release = sync.OnceValue(g.releaseAll)
 	g.launch = func(s *slot) (*child, *startError) { return launch(s.spec, g.thread, s.sock, s.log) }
-	for n := range slots {
-		s, err := g.newSlot(n, dir)
-		if err != nil {
+	for range n {
+		if err := g.addPlace(); err != nil {
 			g.release()
 			return nil, g.spec.failed(err)
 		}
-		g.slots = append(g.slots, s)
-		g.views[n] = s.view
 	}
 	return g, nil
 }
 
-// newSlot returns slot n, with its socket.
-func (g *Group) newSlot(n int, dir string) (*slot, error) {
-	s := &slot{n: n, spec: &g.spec, stop: g.stop, kill: g.kill,
-		log: g.spec.log().With(slog.String("backend", g.spec.Name), slog.Int("slot", n))}
+func (s *Spec) checkCount(n int) error {
+	if n < 0 || n > 1 && s.Listen == BySelf {
+		return fmt.Errorf("%d processes: want at most 1 of those that listen by themselves, of others 0 or more", n)
+	}
+	return nil
+}
+
+// addPlace makes a slot, with its socket. g.mu is held, or nobody else knows g.
+func (g *Group) addPlace() error {
+	n := g.freeNumber()
+	log := g.spec.log().With(slog.String("backend", g.spec.Name), slog.Int("slot", n))
+	s := &slot{n: n, spec: &g.spec, log: log, stop: g.stop, kill: g.kill, hangs: make(chan hang, 1), looping: g.looping}
+	p := &place{slot: s, retire: make(chan struct{})}
+	s.retire = p.retire
 	s.view = view{Status: Status{Slot: n, State: Down, Since: time.Now()}}
 	s.launch = func() (*child, *startError) { return g.launch(s) }
-	s.publish = func(v view) { g.publish(s, v) }
-	s.looping = g.looping
-	if g.spec.Listen == BySelf {
-		return s, nil
+	s.publish = func(v view) { g.publish(p, v) }
+	p.view = s.view
+	if g.spec.Listen == OnDescriptor0 {
+		if err := privateDir(g.dir); err != nil {
+			return err
+		}
+		var err error
+		if s.sock, err = listen(g.dir, g.spec.Name, n, g.spec.Credential); err != nil {
+			return err
+		}
 	}
-	if err := privateDir(dir); err != nil {
-		return nil, err
+	g.places = append(g.places, p)
+	if g.started {
+		g.run(p)
 	}
-	var err error
-	s.sock, err = listen(dir, g.spec.Name, n, g.spec.Credential)
-	return s, err
+	return nil
+}
+
+// freeNumber returns the smallest number that no slot has.
+func (g *Group) freeNumber() int {
+	taken := make(map[int]bool, len(g.places))
+	for _, p := range g.places {
+		taken[p.slot.n] = true
+	}
+	n := 0
+	for taken[n] {
+		n++
+	}
+	return n
+}
+
+// run starts the goroutine of a slot, which Stop waits for.
+func (g *Group) run(p *place) {
+	g.runs.Go(func() {
+		p.slot.run()
+		g.vacated(p)
+	})
 }
 
 // Start starts the processes, and goes on doing so when they end, until Stop.
@@ -115,48 +134,80 @@ func (g *Group) newSlot(n int, dir string) (*slot, error) {
 func (g *Group) Start() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	select {
-	case <-g.stop:
+	switch {
+	case g.ended:
 		return g.spec.failed(errors.New("the group has been stopped"))
-	default:
-	}
-	if g.started {
+	case g.started:
 		return g.spec.failed(errors.New("the group has been started already"))
 	}
 	g.started = true
-	for _, s := range g.slots {
-		g.runs.Go(s.run)
+	for _, p := range g.places {
+		g.run(p)
+	}
+	if g.spec.MaxAge > 0 || g.spec.MaxMemory > 0 {
+		g.runs.Go(g.inspect)
 	}
 	return nil
 }
 
-// Watch calls set with the processes that take requests, in the order of their
-// slots: at once, and whenever they have changed, until ctx is done. It
-// returns ctx's error.
-func (g *Group) Watch(ctx context.Context, set func([]Member)) error {
-	for {
-		members, changed := g.members()
-		set(members)
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
+// Want says how many processes there shall be from now on. Processes that are
+// too many get no further requests, and end when they have finished what they
+// have. Of processes that listen BySelf there is one at the most.
+func (g *Group) Want(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.want = max(n, 0); g.spec.Listen == BySelf {
+		g.want = min(g.want, 1)
+	}
+	g.settle()
+}
+
+// settle makes and retires slots as plan says. g.mu is held.
+func (g *Group) settle() {
+	if g.ended {
+		return
+	}
+	add, retire := plan(g.places, g.want)
+	for _, p := range retire {
+		p.gone = true
+		close(p.retire)
+		if !g.started {
+			g.remove(p)
+		}
+	}
+	if g.spec.Listen == BySelf && len(g.places) > 0 {
+		return // the address is not free yet
+	}
+	for range add {
+		if err := g.addPlace(); err != nil {
+			g.spec.log().Error("process not started", slog.String("backend", g.spec.Name), slog.Any("err", err), slog.Duration("again_in", retryAfter))
+			g.retryLater()
+			return
 		}
 	}
 }
 
-// Status says how it is with each slot.
-func (g *Group) Status() []Status {
-	g.mu.Lock()
-	views := slices.Clone(g.views)
-	g.mu.Unlock()
-	all := make([]Status, len(views))
-	for i, v := range views {
-		if all[i] = v.Status; v.output != nil {
-			all[i].Output = v.output()
-		}
+// retryLater makes slots that could not be made. The timer ends with Stop.
+func (g *Group) retryLater() {
+	if g.retry == nil {
+		g.retry = time.AfterFunc(retryAfter, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.retry = nil
+			g.settle()
+		})
 	}
-	return all
+}
+
+// vacated is called when a slot has come to its end.
+func (g *Group) vacated(p *place) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended {
+		return // Status goes on telling of it
+	}
+	g.remove(p)
+	g.settle()
 }
 
 // Stop ends the processes: each gets the stop signal; those that have not ended
@@ -165,6 +216,10 @@ func (g *Group) Status() []Status {
 // their sockets are removed. It may be called more than once.
 func (g *Group) Stop(ctx context.Context) error {
 	g.mu.Lock()
+	g.ended = true
+	if g.retry != nil {
+		g.retry.Stop()
+	}
 	g.endStop()
 	g.mu.Unlock()
 	defer context.AfterFunc(ctx, g.endKill)()
@@ -176,41 +231,35 @@ func (g *Group) Stop(ctx context.Context) error {
 func (g *Group) releaseAll() error {
 	g.thread.close()
 	var errs []error
-	for _, s := range g.slots {
-		switch at := g.spec.listens(); {
-		case s.sock != nil:
-			errs = append(errs, s.sock.close())
-		case g.started && at.Network == "unix":
-			removeStale(at.Address, g.spec.Credential) // if it left one
-		}
+	for _, p := range g.places {
+		errs = append(errs, g.giveBack(p))
 	}
 	return errors.Join(errs...)
 }
 
-// publish takes note of what a slot has become.
-func (g *Group) publish(s *slot, v view) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	was := g.views[s.n]
-	g.views[s.n] = v
-	if (was.State == Ready) != (v.State == Ready) {
-		close(g.changed)
-		g.changed = make(chan struct{})
-	}
-}
-
-// members returns the processes that take requests, and what is closed when
-// they change.
-func (g *Group) members() ([]Member, <-chan struct{}) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var ready []Member
-	for i, v := range g.views {
-		if v.State == Ready {
-			ready = append(ready, g.slots[i].member(v.PID))
+// remove forgets a slot that has ended. g.mu is held.
+func (g *Group) remove(p *place) {
+	for i := range g.places {
+		if g.places[i] == p {
+			g.places = append(g.places[:i:i], g.places[i+1:]...)
+			break
 		}
 	}
-	return ready, g.changed
+	if err := g.giveBack(p); err != nil {
+		p.slot.log.Warn("socket left behind", slog.Any("err", err))
+	}
+	g.notify()
+}
+
+// giveBack gives back what a slot holds.
+func (g *Group) giveBack(p *place) error {
+	if p.slot.sock != nil {
+		return p.slot.sock.close()
+	}
+	if at := g.spec.listens(); g.started && at.Network == "unix" {
+		removeStale(at.Address, g.spec.Credential) // if it left one
+	}
+	return nil
 }
 
 // looping counts the slots in a crash loop and returns how many there are.

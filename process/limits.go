@@ -5,7 +5,15 @@ import "time"
 // Times and bounds of a Spec whose fields are zero.
 const (
 	DefaultStopTimeout  = 10 * time.Second // from the stop signal to SIGKILL
-	DefaultStartTimeout = 30 * time.Second // large Python and Perl programs load for many seconds
+	DefaultStartTimeout = 30 * time.Second // until it is ready: large Python and Perl programs load for many seconds
+
+	// DefaultAbortTimeout is from the abort signal to SIGKILL: time to write a
+	// stack or a core.
+	DefaultAbortTimeout = 5 * time.Second
+
+	// DefaultDrainTimeout bounds how long a process that is replaced, or not
+	// wanted any more, may take for the requests that it has.
+	DefaultDrainTimeout = time.Minute
 
 	DefaultPauseMin = time.Second
 	DefaultPauseMax = time.Minute
@@ -53,10 +61,16 @@ const (
 	// SIGKILL. Only a process that hangs in the kernel takes so long.
 	goneTimeout = 5 * time.Second
 
-	// A process that listens by itself is asked this often whether it does.
+	// A process is asked this often whether it is ready.
 	probeMin     = 5 * time.Millisecond
 	probeMax     = 100 * time.Millisecond
-	probeTimeout = time.Second // for one attempt
+	probeTimeout = time.Second // for one connect
+
+	// inspectEvery is how often age and memory are looked at.
+	inspectEvery = time.Second
+
+	// retryAfter is the pause after a slot could not be made.
+	retryAfter = time.Second
 )
 
 // orDefault returns d, or def if d is zero.

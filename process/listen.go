@@ -16,9 +16,9 @@ import (
 
 // A socket is a listening unix socket that we hold.
 type socket struct {
-	path string
-	file *os.File
-	id   fs.FileInfo // of the path, when it was ours
+	network, path string // as for net.Dial
+	file          *os.File
+	id            fs.FileInfo // of the path, when it was ours
 }
 
 // listen makes the socket of a slot in dir. It is open to us and to owner, and
@@ -121,7 +121,7 @@ func bind(path string, owner *Credential) (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a socket: %w", err)
 	}
-	s := &socket{path: path, file: os.NewFile(uintptr(fd), path)}
+	s := &socket{network: "unix", path: path, file: os.NewFile(uintptr(fd), path)}
 	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}); err != nil {
 		s.file.Close()
 		return nil, fmt.Errorf("bind its socket %s: %w", path, err)

@@ -82,7 +82,7 @@ func TestGroup(t *testing.T) {
 // A group that was never started gives everything back.
 func TestStopWithoutStart(t *testing.T) {
 	g, _ := newGroup(t, self("serve"), 2)
-	path := g.slots[1].sock.path
+	path := g.places[1].slot.sock.path
 	stop(t, g)
 	if _, err := os.Lstat(path); !os.IsNotExist(err) {
 		t.Errorf("socket after Stop: %v", err)
@@ -97,9 +97,9 @@ func TestNewGroupRefuses(t *testing.T) {
 		slots int
 		want  string
 	}{
-		{"no slot", script(""), 0, "process: start app: 0 processes: want 1 of those that listen by themselves, of others 1 or more"},
+		{"less than none", script(""), -1, "process: start app: -1 processes: want at most 1 of those that listen by themselves, of others 0 or more"},
 		{"two by themselves", Spec{Name: "app", Args: []string{"/bin/sh"}, Listen: BySelf, Address: "/x"}, 2,
-			"process: start app: 2 processes: want 1 of those that listen by themselves, of others 1 or more"},
+			"process: start app: 2 processes: want at most 1 of those that listen by themselves, of others 0 or more"},
 		{"open folder", script(""), 1, "process: start app: folder " + open +
 			" cannot hold our sockets: others may write to it (mode 0777): chmod 0700 it, or choose another path"},
 	}
@@ -118,7 +118,7 @@ func TestQueueSurvives(t *testing.T) {
 	spec.Backoff.Min = 300 * time.Millisecond
 	g, log := startGroup(t, spec, 1)
 	first := untilState(t, g, Ready)
-	address := g.slots[0].sock.path
+	address := g.places[0].slot.sock.path
 	if got := whoAnswers(t, address); got != strconv.Itoa(first.PID) {
 		t.Fatalf("process %s answers, want %d", got, first.PID)
 	}
@@ -142,11 +142,11 @@ func TestQueueSurvives(t *testing.T) {
 // its socket as the first did.
 func TestRefusal(t *testing.T) {
 	spec := self("serve")
-	spec.Backoff.Min = 700 * time.Millisecond
+	spec.Backoff.Min = 2 * time.Second
 	spec.Refusal = []byte("not now")
 	g, _ := startGroup(t, spec, 1)
 	first := untilState(t, g, Ready)
-	address := g.slots[0].sock.path
+	address := g.places[0].slot.sock.path
 	syscall.Kill(first.PID, syscall.SIGSTOP)
 	queued, err := net.Dial("unix", address)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // A slot is the place of one process in its group. It keeps the socket while
-// processes come and go.
+// processes come and go, until it is retired.
 //
 // One goroutine, in run, owns all of its fields; others learn of it what it
 // publishes.
@@ -22,17 +22,27 @@ type slot struct {
 	launch  func() (*child, *startError)
 	publish func(view)     // tells the group what has changed
 	looping func(bool) int // counts the group's slots in a crash loop
+	retire  <-chan struct{}
+	hangs   chan hang
 	stop    <-chan struct{}
 	kill    <-chan struct{}
 
 	view
 	child   *child
 	doorman *doorman  // while there is a pause
+	drainer *drainer  // while the process drains
 	readyAt time.Time // zero if it was not
 	pause   time.Duration
-	useless string // why the process was killed, if it was
-	inLoop  bool   // and it was said
+	hung    string      // why the process is taken for hung
+	useless *startError // why it was killed, if it was
+	inLoop  bool        // and it was said
 	timer   *time.Timer
+}
+
+// A hang is a process that is taken for hung.
+type hang struct {
+	pid int
+	why string
 }
 
 // A view is what others may know of a slot.
@@ -43,9 +53,9 @@ type view struct {
 
 // run lives through the life of the slot, until its end.
 //
-// It is the group's goroutine, which ends it by closing stop, and kill if that
-// takes too long. It blocks in wait, and in launch, as long as the kernel
-// needs to start a program.
+// It is the group's goroutine, which ends it by closing retire or stop, and
+// kill if that takes too long. It blocks in wait, and in launch, as long as the
+// kernel needs to start a program.
 func (s *slot) run() {
 	s.timer = time.NewTimer(0)
 	defer s.timer.Stop()
@@ -73,6 +83,17 @@ func (s *slot) wait() (event, Exit) {
 		return evReady, Exit{}
 	case exit := <-exited:
 		return evExit, exit
+	case <-s.retire:
+		s.retire = nil
+		return evRetire, Exit{}
+	case <-s.drainer.drained():
+		return evIdle, Exit{}
+	case h := <-s.hangs:
+		if h.pid != s.PID {
+			return s.wait() // that one is gone
+		}
+		s.hung = h.why
+		return evAbort, Exit{}
 	case <-s.stop:
 		s.stop = nil
 		return evStop, Exit{}
@@ -94,11 +115,18 @@ func (s *slot) step(ev event, exit Exit) {
 	if s.State != was {
 		s.Since = time.Now()
 	}
+	if was == Draining {
+		s.drainer.end()
+		s.drainer = nil
+	}
 	s.act(act, ev)
 	s.arm(was, act)
 	s.publish(s.view)
+	if s.State == Draining {
+		s.drainer = s.drain() // now that nobody is sent here any more
+	}
 	if act == pause || act == giveUp {
-		s.turnAway() // now that nobody is sent here any more
+		s.turnAway() // the same
 	}
 }
 
@@ -109,13 +137,12 @@ func (s *slot) gone(exit Exit) (tooMany bool) {
 	if !s.readyAt.IsZero() {
 		ready = exit.At.Sub(s.readyAt)
 	}
-	switch {
-	case s.State == Stopping:
+	if s.useless != nil {
+		exit.Reason, exit.Advice = s.useless.what+" ("+exit.Reason+")", s.useless.advice
+	} else if s.State.leaving() {
 		exit.Advice = "" // it was asked to
-	case s.useless != "":
-		exit.Reason, exit.Advice = s.useless+" ("+exit.Reason+")", s.spec.silent()
-		fallthrough
-	default:
+	}
+	if !s.State.leaving() {
 		s.Deaths, s.pause, tooMany = s.spec.Backoff.after(s.Deaths, ready, exit.clean)
 	}
 	if s.Deaths == 0 {
@@ -125,7 +152,7 @@ func (s *slot) gone(exit Exit) (tooMany bool) {
 		}
 	}
 	s.Last = &exit
-	s.child, s.output, s.PID, s.readyAt, s.useless = nil, nil, 0, time.Time{}, ""
+	s.child, s.output, s.PID, s.readyAt, s.useless = nil, nil, 0, time.Time{}, nil
 	return tooMany
 }
 
@@ -144,8 +171,14 @@ func (s *slot) act(a action, ev event) {
 		s.logDeath()
 	case giveUp:
 		s.enterLoop()
+	case drain:
+		s.log.Debug("process drains", slog.Int("pid", s.PID))
 	case ask:
 		s.child.signal(s.spec.stopSignal())
+	case abort:
+		s.useless = &startError{s.hung, "what it wrote when it got the signal says where it was"}
+		s.log.Warn("process aborted", slog.Int("pid", s.PID), slog.String("why", s.hung), slog.String("signal", signalName(s.spec.abortSignal())))
+		s.child.signal(s.spec.abortSignal())
 	case kill:
 		s.end(ev)
 	case finish:
@@ -178,21 +211,25 @@ func (s *slot) start() {
 	if s.Last != nil {
 		s.Restarts++
 	}
-	s.child, s.PID, s.output = c, c.pid, c.output
+	s.child, s.PID, s.output, s.Started = c, c.pid, c.output, time.Now()
 	s.log.Debug("process started", slog.Int("pid", s.PID))
 }
 
 // end kills the process group, and says why.
 func (s *slot) end(ev event) {
 	switch {
+	case s.useless != nil: // that has been said
 	case s.State == Ending:
-		s.useless = fmt.Sprintf("did not listen on %s for %v", s.spec.listens(), s.spec.startTimeout())
+		s.useless = s.spec.notReady()
 	case ev == evTimer:
 		s.log.Warn("process killed", slog.Int("pid", s.PID),
 			slog.String("why", fmt.Sprintf("did not end for %v after %s", s.spec.stopTimeout(), signalName(s.spec.stopSignal()))))
 	}
 	s.child.kill()
 }
+
+// drain waits for the end of the requests that the process has.
+func (s *slot) drain() *drainer { return newDrainer(s.spec, s.member(s.PID)) }
 
 // arm sets the timer for the time that the state may last.
 func (s *slot) arm(was State, act action) {
@@ -204,8 +241,12 @@ func (s *slot) arm(was State, act action) {
 		d = s.spec.startTimeout()
 	case s.State == Ready && was != Ready:
 		d = s.spec.Backoff.healthy()
+	case s.State == Draining:
+		d = s.spec.drainTimeout()
 	case act == ask:
 		d = s.spec.stopTimeout()
+	case act == abort:
+		d = s.spec.abortTimeout()
 	}
 	s.timer.Stop()
 	if d >= 0 {
@@ -262,7 +303,7 @@ func (s *slot) death() []slog.Attr {
 func (s *slot) member(pid int) Member {
 	m := Member{Slot: s.n, PID: pid}
 	if s.sock != nil {
-		m.Network, m.Address = "unix", s.sock.path
+		m.Network, m.Address = s.sock.network, s.sock.path
 	} else {
 		at := s.spec.listens()
 		m.Network, m.Address = at.Network, at.Address

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -15,16 +16,19 @@ import (
 
 // A fake is a process that does what a test says.
 type fake struct {
+	slot    int
 	started time.Duration // since the beginning of the test
 	ready   chan struct{}
 	exited  chan Exit
-	told    []string // signals, with the time since it started
+	signals chan syscall.Signal
+	told    []string // the same, and kill, with the time since it started
 }
 
 // A stage starts fakes. Each is given to play, which runs as a goroutine for
 // as long as the fake lives, and returns how it ends.
 type stage struct {
 	begin time.Time
+	mu    sync.Mutex
 	fakes []*fake
 	play  func(n int, f *fake) (reason string)
 }
@@ -33,15 +37,28 @@ type stage struct {
 // called in a synctest bubble.
 func withFakes(t *testing.T, spec Spec, play func(n int, f *fake) string) (*Group, *stage, *testlog.Buffer) {
 	t.Helper()
+	return manyFakes(t, spec, 1, play)
+}
+
+// manyFakes makes a group of several slots. The numbers of its processes begin
+// with 100.
+func manyFakes(t *testing.T, spec Spec, slots int, play func(n int, f *fake) string) (*Group, *stage, *testlog.Buffer) {
+	t.Helper()
 	spec.Name, spec.Args = "app", []string{"/bin/true"}
-	g, log := newGroup(t, spec, 1)
+	g, log := newGroup(t, spec, slots)
 	st := &stage{begin: time.Now(), play: play}
-	g.launch = func(*slot) (*child, *startError) {
-		f := &fake{started: time.Since(st.begin), ready: make(chan struct{}), exited: make(chan Exit, 1)}
+	g.launch = func(s *slot) (*child, *startError) {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		f := &fake{slot: s.n, started: time.Since(st.begin), ready: make(chan struct{}), exited: make(chan Exit, 1), signals: make(chan syscall.Signal, 10)}
 		n := len(st.fakes)
 		st.fakes = append(st.fakes, f)
 		killed := make(chan string, 10)
-		note := func(what string) { f.told = append(f.told, fmt.Sprint(what, " ", time.Since(st.begin)-f.started)) }
+		note := func(what string) {
+			st.mu.Lock()
+			defer st.mu.Unlock()
+			f.told = append(f.told, fmt.Sprint(what, " ", time.Since(st.begin)-f.started))
+		}
 		played := make(chan string, 1)
 		go func() { played <- st.play(n, f) }() // ends at the latest with the test's time
 		go func() {
@@ -53,7 +70,7 @@ func withFakes(t *testing.T, spec Spec, play func(n int, f *fake) string) (*Grou
 			f.exited <- Exit{PID: 100 + n, At: time.Now(), Reason: reason, clean: reason == "exit status 0"}
 		}()
 		return &child{pid: 100 + n, ready: f.ready, exited: f.exited,
-			signal: func(s syscall.Signal) { note(signalName(s)) },
+			signal: func(s syscall.Signal) { note(signalName(s)); f.signals <- s },
 			kill:   func() { note("kill"); killed <- "killed by SIGKILL (killed)" },
 			output: func() []string { return []string{"some output"} },
 		}, nil
@@ -61,7 +78,23 @@ func withFakes(t *testing.T, spec Spec, play func(n int, f *fake) string) (*Grou
 	return g, st, log
 }
 
+// count returns how many processes have been started.
+func (st *stage) count() int {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return len(st.fakes)
+}
+
+// told returns what a process was told.
+func (st *stage) told(n int) string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return strings.Join(st.fakes[n].told, ", ")
+}
+
 func (st *stage) starts() (all []time.Duration) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	for _, f := range st.fakes {
 		all = append(all, f.started)
 	}

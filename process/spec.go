@@ -2,6 +2,7 @@ package process
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,9 +45,35 @@ type Spec struct {
 	StopSignal  syscall.Signal
 	StopTimeout time.Duration // zero means DefaultStopTimeout; negative, no limit
 
-	// StartTimeout bounds the time until a process that listens BySelf does
-	// so. Zero means DefaultStartTimeout; negative, no limit.
+	// AbortSignal is what a hung process gets (Group.Abort): one that makes it
+	// say where it hangs. Zero means SIGABRT. SIGKILL follows after
+	// AbortTimeout.
+	AbortSignal  syscall.Signal
+	AbortTimeout time.Duration // zero means DefaultAbortTimeout; negative, no limit
+
+	// Ping asks a process that was given its socket OnDescriptor0 whether it
+	// takes requests, and fails until it does. Nil takes every process that
+	// runs for ready: what it cannot take yet waits in the socket's queue.
+	Ping func(ctx context.Context, network, address string) error
+
+	// StartTimeout bounds the time until a process is ready. Zero means
+	// DefaultStartTimeout; negative, no limit.
 	StartTimeout time.Duration
+
+	// Idle waits until nobody talks to a process any more that has left the
+	// list of Watch, or until ctx is done. Then it gets the stop signal. Nil
+	// sends that at once.
+	Idle func(ctx context.Context, m Member)
+
+	// DrainTimeout bounds Idle. Zero means DefaultDrainTimeout; negative, no
+	// limit.
+	DrainTimeout time.Duration
+
+	// A process that is older than MaxAge, or that has more than MaxMemory
+	// bytes of resident memory, its process group included, is replaced: when
+	// its successor is ready, it drains and ends. Zero means no limit.
+	MaxAge    time.Duration
+	MaxMemory int64
 
 	Backoff Backoff
 
@@ -72,9 +99,7 @@ type Listen uint8
 
 const (
 	// OnDescriptor0: the group makes a unix socket for each slot, holds it
-	// open, and the process finds it as descriptor 0 (FastCGI 1.0 §2.2). A
-	// process is ready as soon as it runs: what it cannot take yet waits in
-	// the socket's queue.
+	// open, and the process finds it as descriptor 0 (FastCGI 1.0 §2.2).
 	OnDescriptor0 Listen = iota
 
 	// BySelf: the process makes the socket at Address itself, as php-fpm
@@ -204,6 +229,17 @@ func (s *Spec) stopSignal() syscall.Signal {
 	}
 	return s.StopSignal
 }
+
+func (s *Spec) abortSignal() syscall.Signal {
+	if s.AbortSignal == 0 {
+		return syscall.SIGABRT
+	}
+	return s.AbortSignal
+}
+
+func (s *Spec) abortTimeout() time.Duration { return orDefault(s.AbortTimeout, DefaultAbortTimeout) }
+
+func (s *Spec) drainTimeout() time.Duration { return orDefault(s.DrainTimeout, DefaultDrainTimeout) }
 
 func (s *Spec) stopTimeout() time.Duration { return orDefault(s.StopTimeout, DefaultStopTimeout) }
 

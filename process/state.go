@@ -16,11 +16,12 @@ const (
 	Ready                  // the process takes requests
 	Ending                 // the process is of no use and being killed; another one follows
 	CrashLoop              // Down, after too many deaths in a row
+	Draining               // the process finishes the requests that it has, and none follows
 	Stopping               // the process has been told to end, and none follows
 	Stopped                // no process, and none follows
 )
 
-var stateNames = [...]string{"down", "starting", "ready", "ending", "crash loop", "stopping", "stopped"}
+var stateNames = [...]string{"down", "starting", "ready", "ending", "crash loop", "draining", "stopping", "stopped"}
 
 func (s State) String() string {
 	if int(s) < len(stateNames) {
@@ -29,15 +30,21 @@ func (s State) String() string {
 	return "state " + strconv.Itoa(int(s))
 }
 
+// leaving reports whether no process follows the one that is there.
+func (s State) leaving() bool { return s >= Draining }
+
 // An event is what happens to a slot.
 type event uint8
 
 const (
-	evTimer event = iota // the time of the state is up
-	evReady              // the process takes requests
-	evExit               // the process is gone, or could not be started
-	evStop               // the group ends
-	evKill               // the group ends, and does not wait for anybody
+	evTimer  event = iota // the time of the state is up
+	evReady               // the process takes requests
+	evExit                // the process is gone, or could not be started
+	evRetire              // the slot is not wanted any more
+	evIdle                // the process has no requests any more
+	evAbort               // the process hangs
+	evStop                // the group ends
+	evKill                // the group ends, and does not wait for anybody
 )
 
 // An action is what must be done on the way to a state.
@@ -50,7 +57,9 @@ const (
 	settle         // forget the deaths before this process: it has stayed
 	pause          // say that it died
 	giveUp         // say that it keeps dying
+	drain          // wait until it has no requests
 	ask            // send the stop signal
+	abort          // send the abort signal
 	kill           // send SIGKILL to its process group
 	finish         // say that it ended as it was told
 )
@@ -68,25 +77,32 @@ func next(s State, ev event, tooMany bool) (State, action) {
 		return Starting, start
 	case s == Starting && ev == evReady:
 		return Ready, admit
-	case s == Starting && ev == evTimer:
+	case s == Starting && ev == evTimer, s == Ending && ev == evTimer:
 		return Ending, kill
 	case s == Ready && ev == evTimer:
 		return Ready, settle
+	case s == Ready && ev == evAbort:
+		return Ending, abort
 
 	case process && ev == evExit && tooMany:
 		return CrashLoop, giveUp
 	case process && ev == evExit:
 		return Down, pause
 
-	case (s == Down || s == CrashLoop) && (ev == evStop || ev == evKill):
-		return Stopped, nothing
-	case (s == Starting || s == Ready) && ev == evStop:
+	case s == Ready && ev == evRetire:
+		return Draining, drain
+	case s == Draining && (ev == evIdle || ev == evTimer || ev == evStop):
 		return Stopping, ask
-	case s == Ending && ev == evStop:
-		return Stopping, nothing // it has been killed already
-	case process && ev == evKill, s == Stopping && (ev == evTimer || ev == evKill):
+	case s == Draining && ev == evAbort:
+		return Stopping, abort
+
+	case (s == Down || s == CrashLoop) && (ev == evRetire || ev == evStop || ev == evKill):
+		return Stopped, nothing
+	case (s == Starting || s == Ending) && (ev == evRetire || ev == evStop), s == Ready && ev == evStop:
+		return Stopping, ask
+	case (process || s == Draining) && ev == evKill, s == Stopping && (ev == evTimer || ev == evKill):
 		return Stopping, kill
-	case s == Stopping && ev == evExit:
+	case (s == Draining || s == Stopping) && ev == evExit:
 		return Stopped, finish
 	}
 	return s, nothing

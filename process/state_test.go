@@ -14,34 +14,46 @@ func TestNext(t *testing.T) {
 	stay := func(s State) to { return to{s, nothing} }
 	// Every state has a line for every event.
 	tests := map[State]struct {
-		timer, ready, exit, exitTooMany, stop, kill to
+		timer, ready, exit, exitTooMany, retire, idle, abort, stop, kill to
 	}{
 		Down: {
 			timer: to{Starting, start}, ready: stay(Down), exit: stay(Down), exitTooMany: stay(Down),
+			retire: to{Stopped, nothing}, idle: stay(Down), abort: stay(Down),
 			stop: to{Stopped, nothing}, kill: to{Stopped, nothing},
 		},
 		Starting: {
 			timer: to{Ending, kill}, ready: to{Ready, admit}, exit: to{Down, pause}, exitTooMany: to{CrashLoop, giveUp},
+			retire: to{Stopping, ask}, idle: stay(Starting), abort: stay(Starting),
 			stop: to{Stopping, ask}, kill: to{Stopping, kill},
 		},
 		Ready: {
 			timer: to{Ready, settle}, ready: stay(Ready), exit: to{Down, pause}, exitTooMany: to{CrashLoop, giveUp},
+			retire: to{Draining, drain}, idle: stay(Ready), abort: to{Ending, abort},
 			stop: to{Stopping, ask}, kill: to{Stopping, kill},
 		},
 		Ending: {
-			timer: stay(Ending), ready: stay(Ending), exit: to{Down, pause}, exitTooMany: to{CrashLoop, giveUp},
-			stop: to{Stopping, nothing}, kill: to{Stopping, kill},
+			timer: to{Ending, kill}, ready: stay(Ending), exit: to{Down, pause}, exitTooMany: to{CrashLoop, giveUp},
+			retire: to{Stopping, ask}, idle: stay(Ending), abort: stay(Ending),
+			stop: to{Stopping, ask}, kill: to{Stopping, kill},
 		},
 		CrashLoop: {
 			timer: to{Starting, start}, ready: stay(CrashLoop), exit: stay(CrashLoop), exitTooMany: stay(CrashLoop),
+			retire: to{Stopped, nothing}, idle: stay(CrashLoop), abort: stay(CrashLoop),
 			stop: to{Stopped, nothing}, kill: to{Stopped, nothing},
+		},
+		Draining: {
+			timer: to{Stopping, ask}, ready: stay(Draining), exit: to{Stopped, finish}, exitTooMany: to{Stopped, finish},
+			retire: stay(Draining), idle: to{Stopping, ask}, abort: to{Stopping, abort},
+			stop: to{Stopping, ask}, kill: to{Stopping, kill},
 		},
 		Stopping: {
 			timer: to{Stopping, kill}, ready: stay(Stopping), exit: to{Stopped, finish}, exitTooMany: to{Stopped, finish},
+			retire: stay(Stopping), idle: stay(Stopping), abort: stay(Stopping),
 			stop: stay(Stopping), kill: to{Stopping, kill},
 		},
 		Stopped: {
 			timer: stay(Stopped), ready: stay(Stopped), exit: stay(Stopped), exitTooMany: stay(Stopped),
+			retire: stay(Stopped), idle: stay(Stopped), abort: stay(Stopped),
 			stop: stay(Stopped), kill: stay(Stopped),
 		},
 	}
@@ -58,6 +70,9 @@ func TestNext(t *testing.T) {
 			{evReady, false, tt.ready},
 			{evExit, false, tt.exit},
 			{evExit, true, tt.exitTooMany},
+			{evRetire, false, tt.retire},
+			{evIdle, false, tt.idle},
+			{evAbort, false, tt.abort},
 			{evStop, false, tt.stop},
 			{evKill, false, tt.kill},
 		} {
@@ -72,7 +87,7 @@ func TestNext(t *testing.T) {
 }
 
 func TestStateString(t *testing.T) {
-	for s, want := range map[State]string{Down: "down", CrashLoop: "crash loop", Stopped: "stopped", 7: "state 7"} {
+	for s, want := range map[State]string{Down: "down", CrashLoop: "crash loop", Draining: "draining", Stopped: "stopped", 8: "state 8"} {
 		if got := s.String(); got != want {
 			t.Errorf("State(%d).String() = %q, want %q", uint8(s), got, want)
 		}

@@ -74,3 +74,32 @@ func parseStat(stat []byte) (pgid int, state byte, ok bool) {
 	pgid, err := strconv.Atoi(string(fields[2]))
 	return pgid, fields[0][0], err == nil
 }
+
+// residentByGroup returns the resident memory of every process group, in bytes.
+func residentByGroup() map[int]int64 {
+	groups := make(map[int]int64)
+	page := int64(os.Getpagesize())
+	files, _ := filepath.Glob("/proc/[1-9]*/stat")
+	for _, file := range files {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		if pgid, pages, ok := parseResident(stat); ok {
+			groups[pgid] += pages * page
+		}
+	}
+	return groups
+}
+
+// parseResident reads process group and resident pages from /proc/PID/stat.
+func parseResident(stat []byte) (pgid int, pages int64, ok bool) {
+	const rss = 21 // of the fields behind the name, from 0
+	pgid, _, ok = parseStat(stat)
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if !ok || len(fields) <= rss {
+		return 0, 0, false
+	}
+	pages, err := strconv.ParseInt(string(fields[rss]), 10, 64)
+	return pgid, pages, err == nil
+}

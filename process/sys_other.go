@@ -21,3 +21,6 @@ func awaitDeath(int) error { return errors.ErrUnsupported }
 
 // groupLives reports whether there is a process of the group.
 func groupLives(pgid int) bool { return syscall.Kill(-pgid, 0) == nil }
+
+// residentByGroup is known on Linux only.
+func residentByGroup() map[int]int64 { return nil }

@@ -1,0 +1,51 @@
+package process
+
+import "slices"
+
+// plan decides which slots a group needs: how many more, and which of those
+// that there are it does not need any more.
+//
+// A slot that is old counts until another one is ready in its place. So many
+// of the old stay as are wanted and not ready yet among the others, and a new
+// process that never gets ready costs nothing but its own attempts.
+func plan(places []*place, want int) (add int, retire []*place) {
+	var fresh, old []*place
+	ready := 0
+	for _, p := range places {
+		switch {
+		case p.gone:
+		case p.old:
+			old = append(old, p)
+		default:
+			fresh = append(fresh, p)
+			if p.view.State == Ready {
+				ready++
+			}
+		}
+	}
+	retire = worst(fresh, len(fresh)-want)
+	retire = append(retire, worst(old, len(old)-max(want-ready, 0))...)
+	return max(want-len(fresh), 0), retire
+}
+
+// worst returns the n slots that can be done without best: those that are not
+// ready, and of the others the youngest.
+func worst(places []*place, n int) []*place {
+	if n <= 0 {
+		return nil
+	}
+	order := slices.Clone(places)
+	slices.Reverse(order)
+	slices.SortStableFunc(order, func(a, b *place) int { return rank(a) - rank(b) })
+	return order[:n]
+}
+
+func rank(p *place) int {
+	switch p.view.State {
+	case Ready:
+		return 2
+	case Starting:
+		return 1
+	}
+	return 0
+}
