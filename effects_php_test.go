@@ -41,7 +41,7 @@ func startPHP(t *testing.T, program string) *rig {
 	root := readable(t)
 	write(t, root, "sapi.php", `<?php echo PHP_SAPI;`)
 	write(t, root, "hold.php", `<?php echo str_repeat("-", 65536); flush(); while (!file_exists($_SERVER["QUERY_STRING"])) { usleep(10000); clearstatcache(); }`)
-	return start(t, &config.Config{
+	g := start(t, &config.Config{
 		Listen: []string{"127.0.0.1:0"}, Root: root,
 		Backends: []config.Backend{{
 			Name: "php", PHP: program, Processes: config.Processes{Max: 1},
@@ -49,6 +49,12 @@ func startPHP(t *testing.T, program string) *rig {
 		}},
 		Routes: []config.Route{{Path: "*.php", Backend: "php"}},
 	})
+	for range 100 { // PHP may need longer to start than a request may wait
+		if status, _, _ := g.try("GET", "/sapi.php", ""); status != 503 {
+			break
+		}
+	}
+	return g
 }
 
 // phpIsBusy holds the only process and wants the next request to be refused.
