@@ -1,9 +1,11 @@
 package cgi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -26,6 +28,9 @@ type Output interface {
 //   - Before any WriteHeader a Write or Flush sends status 200; a response of
 //     which nothing was written is an empty one with status 200.
 //   - The body of an answer that has none (HEAD, 204, 304) is swallowed.
+//   - A body that is longer than its Content-Length is cut there, with an error
+//     from Write; one that is shorter is an aborted response, or, if nothing of
+//     it has been sent, status 500.
 //   - 1xx goes to the web servers that are known not to take it for the
 //     response itself, and to no other.
 //   - A field that cannot stand in a head is an error that wraps ErrMalformed,
@@ -38,7 +43,9 @@ type Reply struct {
 	wrote   bool  // the final head is in buf, or sent
 	sent    bool  // some of the response has been sent
 	bare    bool  // there is no body
+	left    int64 // bytes of the body to come by Content-Length; -1 without one
 	aborted bool  // by Abort
+	cut     bool  // some of it could not be sent
 	ended   bool  // the handler has returned
 	badHead error // of a WriteHeader, unless a later one was good
 }
@@ -56,11 +63,12 @@ var (
 	errHeaderTwice = errors.New("cgi: write header: the response has one already")
 	errAborted     = errors.New("cgi: write: response aborted")
 	errEnded       = errors.New("cgi: write: the handler has returned")
+	errTooMuch     = errors.New("cgi: write: more than Content-Length announces")
 )
 
 // Reset makes p ready for the answer to r. The memory of an earlier reply is
 // used again.
-func (p *Reply) Reset(out Output, r *Request) { *p = Reply{out: out, r: r, buf: p.buf[:0]} }
+func (p *Reply) Reset(out Output, r *Request) { *p = Reply{out: out, r: r, buf: p.buf[:0], left: -1} }
 
 // check tells whether there is still anything to be written.
 func (p *Reply) check() error {
@@ -95,7 +103,20 @@ func (p *Reply) WriteHeader(status int, h Header) error {
 	}
 	p.wrote = true
 	p.bare = status == 204 || status == 304 || p.r.Method == "HEAD"
+	p.left = lengthOf(h)
 	return nil
+}
+
+// lengthOf returns the Content-Length of a response, or -1.
+func lengthOf(h Header) int64 {
+	for _, f := range h {
+		if len(f.Name) == len("Content-Length") && strings.EqualFold(f.Name, "Content-Length") {
+			if n, err := strconv.ParseInt(f.Value, 10, 64); err == nil && n >= 0 {
+				return n
+			}
+		}
+	}
+	return -1
 }
 
 // takesInterim reports whether the web server passes 1xx on. nginx, Apache and
@@ -129,10 +150,22 @@ func (p *Reply) Write(b []byte) (int, error) {
 	if err := p.begin(); err != nil {
 		return 0, err
 	}
-	switch {
-	case p.bare || len(b) == 0:
+	if p.bare || len(b) == 0 {
 		return len(b), nil
-	case len(p.buf)+len(b) <= gatherSize:
+	}
+	if p.left >= 0 && int64(len(b)) > p.left {
+		n, err := p.write(b[:p.left])
+		return n, cmp.Or(err, errTooMuch)
+	}
+	return p.write(b)
+}
+
+// write writes what is a part of the body.
+func (p *Reply) write(b []byte) (int, error) {
+	if p.left >= 0 {
+		p.left -= int64(len(b))
+	}
+	if len(p.buf)+len(b) <= gatherSize {
 		p.buf = append(p.buf, b...)
 		return len(b), nil
 	}
@@ -142,11 +175,13 @@ func (p *Reply) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// send sends what has been gathered, and then b.
+// send sends what has been gathered, and then b. A response of which a part was
+// not taken must not seem whole.
 func (p *Reply) send(b []byte) error {
 	p.sent = true
 	err := p.out.Send(p.buf, b)
 	p.buf = p.buf[:0]
+	p.cut = p.cut || err != nil
 	return err
 }
 
@@ -207,16 +242,26 @@ func (p *Reply) Fail() {
 }
 
 func (p *Reply) serverError() {
-	p.wrote, p.badHead = true, nil
+	p.wrote, p.badHead, p.left = true, nil, -1
 	p.buf, _ = AppendHead(p.buf[:0], 500, Header{{"Content-Type", "text/plain; charset=utf-8"}})
 	if p.bare = p.r.Method == "HEAD"; !p.bare {
 		p.buf = append(p.buf, "Internal Server Error\n"...)
 	}
 }
 
+// tooShort is called when a handler has returned that wrote less than it
+// announced.
+func (p *Reply) tooShort() error {
+	err := fmt.Errorf("cgi: %d bytes fewer were written than Content-Length announces", p.left)
+	if p.aborted = p.sent; !p.sent {
+		p.serverError()
+	}
+	return err
+}
+
 // End is called when the handler has returned. rest, valid until Reset, is what
 // must still be sent. If whole is false the response must be broken after it.
-// err is why the handler's own answer was replaced by status 500.
+// err is why the handler's own answer was broken, or replaced by status 500.
 func (p *Reply) End() (rest []byte, whole bool, err error) {
 	switch {
 	case p.aborted || p.out.Gone() != nil:
@@ -225,7 +270,10 @@ func (p *Reply) End() (rest []byte, whole bool, err error) {
 		p.serverError()
 	default:
 		err = p.begin()
+		if err == nil && p.left > 0 && !p.bare {
+			err = p.tooShort()
+		}
 	}
 	p.ended = true
-	return p.buf, !p.aborted, err
+	return p.buf, !p.aborted && !p.cut, err
 }

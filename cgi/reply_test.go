@@ -134,3 +134,57 @@ func TestReplySendFails(t *testing.T) {
 		t.Errorf("ReadFrom = %d, %v, want %v", n, err, broken)
 	}
 }
+
+// An answer is as long as its Content-Length says, or it is none.
+func TestReplyLength(t *testing.T) {
+	const broken = "Status: 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nInternal Server Error\n"
+	long := strings.Repeat("x", gatherSize)
+	say := func(status int, length string, parts ...string) func(w *Reply) error {
+		return func(w *Reply) (err error) {
+			if err := w.WriteHeader(status, Header{{"content-length", length}}); err != nil {
+				return err
+			}
+			for _, p := range parts {
+				if _, err = io.WriteString(w, p); err != nil {
+					break
+				}
+			}
+			return err
+		}
+	}
+	tests := []struct {
+		name, method string
+		write        func(w *Reply) error
+		written      string // what the handler is told
+		body         string // what is sent, without the head
+		whole        bool
+		err          string
+	}{
+		{"as long", "GET", say(200, "5", "ab", "cde"), "", "abcde", true, ""},
+		{"none", "GET", say(200, "0"), "", "", true, ""},
+		{"shorter, gathered", "GET", say(200, "5", "abc"), "", broken, true, "cgi: 2 bytes fewer were written than Content-Length announces"},
+		{"shorter, sent", "GET", say(200, "9000", long), "", long, false, "cgi: 808 bytes fewer were written than Content-Length announces"},
+		{"longer", "GET", say(200, "5", "ab", "cdef"), errTooMuch.Error(), "abcde", true, ""},
+		{"longer, and then more", "GET", say(200, "2", "ab", "c", "d"), errTooMuch.Error(), "ab", true, ""},
+		{"of a head", "HEAD", say(200, "5"), "", "", true, ""},
+		{"not modified", "GET", say(304, "5"), "", "", true, ""},
+		{"no number", "GET", say(200, "x", "abc"), "", "abc", true, ""},
+	}
+	var w Reply
+	for _, tt := range tests {
+		var o out
+		w.Reset(&o, &Request{Method: tt.method})
+		told := ""
+		if err := tt.write(&w); err != nil {
+			told = err.Error()
+		}
+		rest, whole, err := w.End()
+		text := strings.Join(o.sent, "") + string(rest)
+		if _, body, ok := strings.Cut(text, "\r\n\r\n"); ok && tt.body != broken {
+			text = body
+		}
+		if text != tt.body || whole != tt.whole || told != tt.written || (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err {
+			t.Errorf("%s: %.60q, whole %v, the handler is told %q, %v", tt.name, text, whole, told, err)
+		}
+	}
+}

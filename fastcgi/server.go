@@ -30,10 +30,19 @@ func Serve(l net.Listener, h cgi.Handler) error { return (&Server{Handler: h}).S
 // milliseconds after nobody waits for the answer any more.
 //
 // Of a body that its handler does not read, MaxBodyAhead bytes are held in
-// memory. Then the connection is not read until the handler reads on, unless
-// the web server sends several requests at a time on one connection: those
-// must not wait, so the body goes to a file (MaxSpill, SpillDir). A web server
-// that knows our flow control (doc/flow-control.md) needs neither.
+// memory, and what follows in a store for all requests: 16 MiB of memory, then
+// files (MaxSpill, SpillDir). A web server that sends one request at a time on a
+// connection is held back when 32 times MaxBodyAhead have come, or there is no
+// more room: its connection is not read until the handler reads on. One that
+// sends several at a time is not, because the others must not wait; a body for
+// which there is no room then fails. It is known by ids above 2, by a request
+// that begins while another one is there, or by its question whether it may
+// (FCGI_MPXS_CONNS); until one of these has come through, a first body that
+// nobody reads keeps what is behind it waiting. A web server that knows our flow
+// control (doc/flow-control.md) needs none of this.
+//
+// While a connection is not read, an ABORT_REQUEST on it is not seen, and that a
+// web server has closed it only on unix sockets.
 //
 // A reply that fits into 8 KiB leaves in one write, together with those of
 // other requests on the connection. A response that cannot be completed
@@ -65,11 +74,11 @@ type Server struct {
 
 	MaxConns      int   // connections at a time; more of them wait in the backlog
 	MaxActive     int   // requests at a time; more of them are answered OVERLOADED
-	MaxConnActive int   // requests at a time on one connection; as MaxActive
+	MaxConnActive int   // requests at a time on one connection; as MaxActive, but with 1 a second is answered CANT_MPX_CONN
 	MaxParams     int   // bytes of PARAMS of one request; more are answered with status 431
 	MaxPairs      int   // number of params of one request; as MaxParams
 	MaxBodyAhead  int   // bytes of a request body that are held for a handler
-	MaxSpill      int64 // bytes of all request bodies in files; a body for which there is no room fails
+	MaxSpill      int64 // bytes of all request bodies in files
 
 	// SpillDir is where those files are made, without a name; "" means
 	// os.TempDir.
@@ -81,8 +90,13 @@ type Server struct {
 	// limit.
 	MaxRequests int64
 
-	ParamsTimeout time.Duration // from BEGIN_REQUEST to the end of PARAMS; then the connection is closed
-	WriteTimeout  time.Duration // for one write; then the connection is closed
+	// ParamsTimeout is from BEGIN_REQUEST until the handler can run: to the end
+	// of PARAMS and, if they announce no body, of STDIN, or its first byte.
+	// Then the connection is closed.
+	ParamsTimeout time.Duration
+
+	BodyTimeout  time.Duration // until the next piece of a body that its handler waits for; then reading it fails
+	WriteTimeout time.Duration // for one write; then the connection is closed
 
 	active atomic.Int64 // requests that have begun and not ended
 	total  atomic.Int64 // requests that have begun

@@ -38,6 +38,7 @@ type serverConn struct {
 	pending  int              // requests whose params are not complete
 	deadline time.Time        // for reading; zero if there is none
 	retire   bool             // the server has had enough requests
+	vigil    vigil
 
 	lingering atomic.Bool  // all is written: read to the end, throw it away
 	active    atomic.Int32 // requests that have not sent all they have to
@@ -92,7 +93,7 @@ func (c *serverConn) drive() {
 
 // end ends a connection from which nothing more can be read.
 func (c *serverConn) end(err error) {
-	if errors.Is(err, ErrMalformed) {
+	if errors.Is(err, ErrMalformed) || errors.Is(err, ErrTooLong) {
 		c.server.warn("connection closed", slog.String("peer", c.nc.RemoteAddr().String()), slog.Any("err", err))
 		c.out.flush() // what had been answered before
 	}
@@ -137,9 +138,35 @@ func (c *serverConn) read() error {
 		return nil // a lasting error comes again
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) && !c.lingering.Load() {
-		return errorf("a request did not come to the end of its params in time")
+		return errorf("%s did not come for %v", c.overdue(), c.server.limit.paramsTimeout)
 	}
 	return err
+}
+
+// overdue says what has been waited for too long.
+func (c *serverConn) overdue() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stdin := false
+	for _, q := range c.requests {
+		switch q.state {
+		case wantParams:
+			return fmt.Sprintf("the end of the PARAMS of request %d", q.id)
+		case wantStdin:
+			stdin = true
+		}
+	}
+	if stdin {
+		return "STDIN of a request, or its end,"
+	}
+	return "the rest of a record"
+}
+
+// carriesOne reports whether there is one request only.
+func (c *serverConn) carriesOne() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.requests) == 1
 }
 
 // feed decodes what has been read.
@@ -235,7 +262,9 @@ func (c *serverConn) begin(p Piece) error {
 	switch {
 	case s.handler(b.Role) == nil:
 		status = UnknownRole
-	case c.refuse, len(c.requests) >= s.limit.connActive, !s.admit():
+	case s.limit.connActive == 1 && len(c.requests) > 0:
+		status = CantMultiplex
+	case c.refuse, s.retired(), len(c.requests) >= s.limit.connActive, !s.admit():
 		status = Overloaded
 	}
 	if status != RequestComplete {

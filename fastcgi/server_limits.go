@@ -35,9 +35,13 @@ const (
 	// handlers do not read while other requests use the connection.
 	DefaultMaxSpill = 1 << 30
 
-	// DefaultParamsTimeout bounds the time from BEGIN_REQUEST to the end of
-	// PARAMS, which web servers send in one piece.
+	// DefaultParamsTimeout bounds the time from BEGIN_REQUEST until the handler
+	// can run. Web servers send all of that in one piece.
 	DefaultParamsTimeout = 30 * time.Second
+
+	// DefaultBodyTimeout bounds the time for the next piece of a request body.
+	// As with answers, it is for the gateway to lose patience first.
+	DefaultBodyTimeout = 5 * time.Minute
 
 	// DefaultServerWriteTimeout bounds the time for one write. A gateway that
 	// does not buffer stops reading while its client does, and clients may
@@ -76,7 +80,7 @@ const (
 type serverLimits struct {
 	conns                                        int // negative: no limit
 	active, connActive, params, pairs, bodyAhead int
-	paramsTimeout, writeTimeout                  time.Duration // negative: no limit
+	paramsTimeout, bodyTimeout, writeTimeout     time.Duration // negative: no limit
 	bodies                                       *spill.Store
 }
 
@@ -91,6 +95,7 @@ func (l *serverLimits) set(s *Server) {
 	l.pairs = limit(s.MaxPairs, DefaultMaxPairs)
 	l.bodyAhead = limit(s.MaxBodyAhead, DefaultMaxBodyAhead)
 	l.paramsTimeout = orDefault(s.ParamsTimeout, DefaultParamsTimeout)
+	l.bodyTimeout = orDefault(s.BodyTimeout, DefaultBodyTimeout)
 	l.writeTimeout = orDefault(s.WriteTimeout, DefaultServerWriteTimeout)
 	l.bodies = &spill.Store{Dir: s.SpillDir, MaxMemory: spillMemory, MaxFiles: orDefault(s.MaxSpill, DefaultMaxSpill)}
 }

@@ -2,9 +2,11 @@ package fastcgi
 
 import (
 	"io"
+	"os"
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/internal/dial"
 )
 
 // A serverRequest is the cgi.ResponseWriter of its handler. cgi.Reply keeps
@@ -71,7 +73,7 @@ func (q *serverRequest) spend(b []byte) (rest []byte, err error) {
 		if len(b) == 0 {
 			return nil, nil
 		}
-		n, err := q.credit.take(min(len(b), maxPiece), q.waitElsewhere)
+		n, err := q.takeCredit(min(len(b), maxPiece))
 		if err != nil || n == len(b) {
 			return b, err
 		}
@@ -80,6 +82,38 @@ func (q *serverRequest) spend(b []byte) (rest []byte, err error) {
 		}
 		b = b[n:]
 	}
+}
+
+// takeCredit waits for credit, for no longer than a write may take.
+func (q *serverRequest) takeCredit(n int) (int, error) {
+	var overdue *time.Timer
+	n, err := q.credit.take(n, func() {
+		q.waitElsewhere()
+		if patience := q.patience(); patience >= 0 {
+			overdue = time.AfterFunc(patience, func() {
+				q.credit.fail(dial.Timeout("fastcgi: write: the web server has not taken more of the response in time"))
+			})
+		}
+	})
+	if overdue != nil {
+		overdue.Stop()
+	}
+	return n, err
+}
+
+// patience returns how long a write may take, or a negative time.
+func (q *serverRequest) patience() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	most := q.c.server.limit.writeTimeout
+	if q.deadline.IsZero() {
+		return most
+	}
+	left := max(time.Until(q.deadline), 0)
+	if most >= 0 {
+		left = min(left, most)
+	}
+	return left
 }
 
 // waitElsewhere is called before the handler waits for something that the
@@ -95,8 +129,11 @@ func (q *serverRequest) waitElsewhere() {
 // larger is not copied.
 func (q *serverRequest) sendPiece(a, b []byte) error {
 	q.mu.Lock()
-	deadline := q.deadline
+	deadline, err := q.writeBy()
 	q.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	return q.c.out.send(func(dst []byte) []byte {
 		dst = AppendStream(dst, TypeStdout, q.id, a)
 		if len(b) > 0 {
@@ -106,8 +143,23 @@ func (q *serverRequest) sendPiece(a, b []byte) error {
 	}, b, deadline)
 }
 
-// SetWriteDeadline makes writes after t fail, and with them the connection. It
-// is found by cgihttp.
+// writeBy returns the deadline for a write of this request. On a connection that
+// others share it must not cut a write that has begun, which would cost them
+// the connection. mu is held.
+func (q *serverRequest) writeBy() (time.Time, error) {
+	switch {
+	case q.deadline.IsZero():
+		return time.Time{}, nil
+	case !time.Now().Before(q.deadline):
+		return time.Time{}, os.ErrDeadlineExceeded
+	case q.c.muxed.Load():
+		return time.Time{}, nil
+	}
+	return q.deadline, nil
+}
+
+// SetWriteDeadline makes writes after t fail, and with them the response. It is
+// found by cgihttp.
 func (q *serverRequest) SetWriteDeadline(t time.Time) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -138,8 +190,12 @@ func (w *stderr) Write(b []byte) (int, error) {
 	case len(b) == 0:
 		return 0, nil
 	}
+	deadline, err := q.writeBy()
+	if err != nil {
+		return 0, err
+	}
 	q.stderr = true
-	if err := q.c.out.send(func(dst []byte) []byte { return AppendStream(dst, TypeStderr, q.id, b) }, nil, q.deadline); err != nil {
+	if err := q.c.out.send(func(dst []byte) []byte { return AppendStream(dst, TypeStderr, q.id, b) }, nil, deadline); err != nil {
 		return 0, err
 	}
 	return len(b), nil

@@ -135,11 +135,18 @@ func (q *serverRequest) takeParams(p Piece) (ready *serverRequest, err error) {
 		q.c.bodies = append(q.c.bodies, q)
 		return nil, nil
 	}
-	if q.length > 0 {
+	if q.length > 0 || q.length < 0 && chunked(&q.r) {
 		q.expectBody()
 		q.c.bodies = append(q.c.bodies, q)
 	}
 	return nil, nil
+}
+
+// chunked reports whether there is a body, of a length that the web server does
+// not know.
+func chunked(r *cgi.Request) bool {
+	_, ok := r.Param("HTTP_TRANSFER_ENCODING")
+	return ok
 }
 
 // receive makes the request of its params. On an error, status is the answer.

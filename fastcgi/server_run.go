@@ -70,7 +70,10 @@ func (q *serverRequest) end() {
 	}
 	gone := q.Gone()
 	if gone == nil && len(rest) > 0 && q.credit.limited() {
-		rest, gone = q.spend(rest)
+		var err error
+		if rest, err = q.spend(rest); err != nil {
+			rest, whole, gone = nil, false, q.Gone()
+		}
 	}
 	q.mu.Lock()
 	q.over = true

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/internal/dial"
 	"github.com/sluice-gateway/sluice/internal/spill"
 )
 
@@ -58,31 +59,64 @@ func (s *stdin) take(p Piece) error {
 		b = b[:min(int64(len(b)), s.left)]
 		s.left -= int64(len(b))
 	}
-	s.makeRoom()
-	if s.closed || s.err != nil || len(b) == 0 {
-		return nil
-	}
-	if err := s.queue.Write(b); err != nil {
-		s.err = fmt.Errorf("fastcgi: request body: %w", err)
-	}
+	s.put(b)
 	s.changed.Broadcast()
 	return nil
 }
 
-// makeRoom waits until the handler has read on, if there is no other request
-// that would wait, too. Before that, all that the driver has to do is done.
-func (s *stdin) makeRoom() {
-	c := s.q.c
-	for first := true; s.full() && !c.muxed.Load(); first = false {
-		if first {
-			s.mu.Unlock()
-			c.spawnBodies()
-			c.out.flush()
-			s.mu.Lock()
-			continue
+// put keeps b for the handler. mu is held.
+func (s *stdin) put(b []byte) {
+	for {
+		for first := true; s.full() && !s.q.c.muxed.Load(); first = false {
+			s.wait(first)
 		}
-		s.changed.Wait()
+		if s.closed || s.err != nil || len(b) == 0 {
+			return
+		}
+		err := s.queue.Write(b)
+		if err == nil {
+			return
+		}
+		if !s.awaitRoom() {
+			s.err = fmt.Errorf("fastcgi: request body: %w", err)
+			return
+		}
 	}
+}
+
+// awaitRoom waits until the handler has read some of what is there, because
+// there is no room for more. It does not, and returns false, if that would make
+// other requests wait.
+func (s *stdin) awaitRoom() bool {
+	before := s.queue.Len()
+	s.mu.Unlock()
+	alone := s.q.c.carriesOne()
+	s.mu.Lock()
+	if before == 0 || !alone {
+		return false
+	}
+	for first := true; s.queue.Len() >= before && !s.closed && s.err == nil; first = false {
+		s.wait(first)
+	}
+	return true
+}
+
+// wait makes the driver wait for the handler, after all that he has to do is
+// done. mu is held, and released for that time.
+func (s *stdin) wait(first bool) {
+	c := s.q.c
+	if first {
+		s.mu.Unlock()
+		c.spawnBodies()
+		c.out.flush()
+		s.mu.Lock()
+		return // the handler may have read meanwhile
+	}
+	c.vigil.begin(c)
+	s.changed.Wait()
+	s.mu.Unlock()
+	c.vigil.end(c)
+	s.mu.Lock()
 }
 
 // full reports whether no more should come. Before it is known whether the web
@@ -153,8 +187,19 @@ func (s *stdin) Read(p []byte) (int, error) {
 		case len(p) == 0:
 			return 0, nil
 		}
-		s.changed.Wait()
+		s.awaitMore()
 	}
+}
+
+// awaitMore makes the handler wait, and fails the body if nothing comes for too
+// long. mu is held, and released for that time.
+func (s *stdin) awaitMore() {
+	if t := s.q.c.server.limit.bodyTimeout; t > 0 {
+		defer time.AfterFunc(t, func() {
+			s.fail(dial.Timeout(fmt.Sprintf("fastcgi: request body: nothing has come for %v", t)))
+		}).Stop()
+	}
+	s.changed.Wait()
 }
 
 // grant tells the web server that it may send more, if it waits for that. mu

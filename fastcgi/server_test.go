@@ -76,7 +76,9 @@ func TestServerConversations(t *testing.T) {
 		{"bytes over several records", &Server{MaxParams: 27}, nil, beginK1 + get1 + params1("\x01\x06Avalue") + params1("\x00\x00") + endParams1 + stdin1("x") + endStdin1, refused431},
 		{"most params", &Server{MaxPairs: 2}, nil, beginK1 + get1 + params1("\x01\x00A") + endParams1 + endStdin1, ok1},
 		{"one param more", &Server{MaxPairs: 1}, nil, beginK1 + get1 + params1("\x01\x00A") + endParams1 + endStdin1, refused431},
-		{"too many on the connection", &Server{MaxConnActive: 1}, nil, beginK1 + wholeK2 + get1 + endParams1 + endStdin1, "END(2 OVERLOADED) " + ok1},
+		{"more than one on the connection", &Server{MaxConnActive: 1}, nil, beginK1 + wholeK2 + get1 + endParams1 + endStdin1, "END(2 CANT_MPX_CONN) " + ok1},
+		{"too many on the connection", &Server{MaxConnActive: 2}, nil,
+			beginK1 + recGet(2, true)[:16] + recGet(3, true) + get1 + endParams1 + endStdin1 + recGet(2, true)[16:], "END(3 OVERLOADED) " + ok1 + " " + ok2},
 		{"too many at all", &Server{MaxActive: 1}, nil, beginK1 + wholeK2 + get1 + endParams1 + endStdin1 + wholeK2[:0], "END(2 OVERLOADED) " + ok1},
 
 		{"no body", nil, echo, wholeK1, body("no body")},

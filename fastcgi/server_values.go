@@ -55,8 +55,11 @@ func (c *serverConn) value(asked cgi.Field) (value int, ok bool) {
 		}
 		return l.conns, true
 	case MaxReqs:
-		return min(l.connActive, l.active), true
+		return min(l.connActive, l.active, maxID), true
 	case MpxsConn:
+		if l.connActive == 1 {
+			return 0, true
+		}
 		c.server.muxed.Store(true)
 		c.muxed.Store(true)
 		return 1, true
@@ -69,6 +72,9 @@ func (c *serverConn) value(asked cgi.Field) (value int, ok bool) {
 	}
 	return 0, false
 }
+
+// maxID is the highest request id.
+const maxID = 1<<16 - 1
 
 // window is how many bytes of a body the web server may send before it must
 // wait, by its flow control; 0 if it has none.

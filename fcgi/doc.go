@@ -12,7 +12,7 @@
 //	the web server gives a request up         the handler is not told             its context is done
 //	… and its body has not been read          told when it reads, answered twice  told at once, answered once
 //	the web server goes away                  the handler is not told             its context is done
-//	a body is not read for 3 seconds          other requests beside it wait       they do not, up to MaxSpill
+//	a body is not read for 3 seconds          other requests beside it wait       they do not, behind up to 4 MiB
 //	one of two requests ends the connection   the other one is lost               it is closed after both
 //	an id begins again while it is in use     two answers with one id             the connection is closed
 //	GET_VALUES                                always the same answer, in two      what was asked for

@@ -5,10 +5,9 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/sluice-gateway/sluice/internal/hangup"
 )
 
 // A watcher looks whether the web server goes away while the handler runs. It
@@ -44,7 +43,11 @@ func (m *memory) watch() {
 	c := m.c
 	err := m.awaitEnd(c.nc)
 	if err == io.EOF && endsHalf(c.nc) {
-		if e := awaitHangUp(c.nc); e != nil {
+		// Its connection is still half open: what tells more is the system.
+		switch e := hangup.Await(c.nc); {
+		case errors.Is(e, errors.ErrUnsupported):
+			err = errNothingLearnt
+		case e != nil:
 			err = e
 		}
 	}
@@ -74,26 +77,4 @@ var errNothingLearnt = os.ErrDeadlineExceeded // as if unwatch had ended it
 func endsHalf(nc net.Conn) bool {
 	_, ok := nc.(interface{ CloseWrite() error })
 	return ok
-}
-
-// awaitHangUp waits until a peer that writes no more does not read any more
-// either. Its connection is still half open then; what tells is the system.
-func awaitHangUp(nc net.Conn) error {
-	raw, err := rawConn(nc)
-	if err != nil {
-		return errNothingLearnt
-	}
-	return raw.Read(func(fd uintptr) bool {
-		polled := []unix.PollFd{{Fd: int32(fd)}} // POLLHUP and POLLERR need not be asked for
-		n, err := unix.Poll(polled, 0)
-		return err == nil && n > 0
-	})
-}
-
-func rawConn(nc net.Conn) (syscall.RawConn, error) {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	return sc.SyscallConn()
 }

@@ -89,6 +89,13 @@ func limitRows() []serverRow {
 			c.Send(ask(1, true)[1:]...)
 			answers(c, 1, "no body")
 			c.ExpectClosed()
+		}, server: limit(1)},
+		{name: "a second request where there may be one", talk: func(c *Conn) {
+			c.Send(Begin(1, 1, true), Begin(2, 1, true))
+			c.Expect(EndRequest(2, fastcgi.CantMultiplex, 0))
+			c.Send(ask(1, true)[1:]...)
+			answers(c, 1, "no body")
+			serves(c, 2)
 		}, server: connLimit(1)},
 		{name: "more requests than the server may have", talk: func(c *Conn) {
 			c.Send(Begin(1, 1, true), Begin(2, 1, true))
