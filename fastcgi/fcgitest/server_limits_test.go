@@ -19,9 +19,9 @@ func managementRows() []serverRow {
 		{name: "GET_VALUES with values", talk: question(GetValues("FCGI_MPXS_CONNS=0"), GetValuesResult("FCGI_MPXS_CONNS=1"))},
 		{name: "GET_VALUES of all", talk: question(GetValues(fastcgi.MaxConns, fastcgi.MaxReqs, fastcgi.MpxsConn), GetValuesResult("FCGI_MAX_CONNS=2048", "FCGI_MAX_REQS=512", "FCGI_MPXS_CONNS=1"))},
 		{name: "GET_VALUES, padded", talk: question(GetValues(fastcgi.MpxsConn).WithPadding(255), GetValuesResult("FCGI_MPXS_CONNS=1"))},
-		{name: "GET_VALUES malformed", talk: hangUp(typed(9, 0, "\x0d\x00"))},
-		{name: "GET_VALUES with a huge length", talk: hangUp(typed(9, 0, "\xff\xff\xff\xff\xff\xff\xff\xff"))},
-		{name: "GET_VALUES of too many names", talk: hangUp(GetValues(names...))},
+		{name: "GET_VALUES malformed", rule: "name-value pair at byte 0 runs past the end", talk: hangUp(typed(9, 0, "\x0d\x00"))},
+		{name: "GET_VALUES with a huge length", rule: "name-value pair at byte 0 runs past the end", talk: hangUp(typed(9, 0, "\xff\xff\xff\xff\xff\xff\xff\xff"))},
+		{name: "GET_VALUES of too many names", rule: "more than 100 params", talk: hangUp(GetValues(names...))},
 		{name: "GET_VALUES inside a request", talk: func(c *Conn) {
 			c.Send(slices.Insert(ask(1, true), 2, GetValues(fastcgi.MpxsConn))...)
 			c.Expect(GetValuesResult("FCGI_MPXS_CONNS=1"))

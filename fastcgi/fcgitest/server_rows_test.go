@@ -26,14 +26,14 @@ func wireRows() []serverRow {
 		padded = append(padded, r.WithPadding(uint8(255-i)).WithReserved(uint8(i)))
 	}
 	return []serverRow{
-		{name: "version 0", talk: hangUp(Begin(1, 1, true).WithVersion(0))},
-		{name: "version 2", talk: hangUp(Begin(1, 1, true).WithVersion(2))},
-		{name: "version 255 on PARAMS", talk: hangUp(Begin(1, 1, true), Params(1).WithVersion(255))},
-		{name: "version 0 after a request", talk: func(c *Conn) {
+		{name: "version 0", rule: "record of protocol version 0, want 1", talk: hangUp(Begin(1, 1, true).WithVersion(0))},
+		{name: "version 2", rule: "record of protocol version 2, want 1", talk: hangUp(Begin(1, 1, true).WithVersion(2))},
+		{name: "version 255 on PARAMS", rule: "record of protocol version 255, want 1", talk: hangUp(Begin(1, 1, true), Params(1).WithVersion(255))},
+		{name: "version 0 after a request", rule: "record of protocol version 0, want 1", talk: func(c *Conn) {
 			serves(c, 1)
 			hangUp(Begin(1, 1, true).WithVersion(0))(c)
 		}},
-		{name: "not FastCGI at all", talk: func(c *Conn) {
+		{name: "not FastCGI at all", rule: "record of protocol version 71, want 1", talk: func(c *Conn) {
 			c.Raw([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
 			c.ExpectClosed()
 		}},
@@ -45,11 +45,11 @@ func wireRows() []serverRow {
 		}},
 		{name: "1-byte records", talk: echo("no body", several([]Record{Begin(1, 1, true)}, Stream(4, 1, Params(1, "REQUEST_METHOD=GET").Content, 1), []Record{Params(1), Stdin(1, "")})...)},
 
-		{name: "BEGIN_REQUEST with id 0", talk: hangUp(Begin(0, 1, true))},
-		{name: "ABORT_REQUEST with id 0", talk: hangUp(Abort(0))},
-		{name: "PARAMS with id 0", talk: hangUp(Params(0, "A=b"))},
-		{name: "STDIN with id 0", talk: hangUp(append(begun(), Stdin(0, "x"))...)},
-		{name: "END_REQUEST with id 0", talk: hangUp(EndRequest(0, 0, 0))},
+		{name: "BEGIN_REQUEST with id 0", rule: "BEGIN_REQUEST with request id 0", talk: hangUp(Begin(0, 1, true))},
+		{name: "ABORT_REQUEST with id 0", rule: "ABORT_REQUEST with request id 0", talk: hangUp(Abort(0))},
+		{name: "PARAMS with id 0", rule: "PARAMS with request id 0", talk: hangUp(Params(0, "A=b"))},
+		{name: "STDIN with id 0", rule: "STDIN with request id 0", talk: hangUp(append(begun(), Stdin(0, "x"))...)},
+		{name: "END_REQUEST with id 0", rule: "END_REQUEST with request id 0", talk: hangUp(EndRequest(0, 0, 0))},
 
 		{name: "PARAMS before BEGIN_REQUEST", talk: ignore(Params(1, "A=b"), Params(1))},
 		{name: "STDIN before BEGIN_REQUEST", talk: ignore(Stdin(1, "x"), Stdin(1, ""))},
@@ -78,9 +78,9 @@ func beginRows() []serverRow {
 		return expect([]Record{Begin(1, role, true)}, EndRequest(1, fastcgi.UnknownRole, 0))
 	}
 	return []serverRow{
-		{name: "BEGIN_REQUEST of 0 bytes", talk: hangUp(typed(1, 1, ""))},
-		{name: "BEGIN_REQUEST of 7 bytes", talk: hangUp(typed(1, 1, "\x00\x01\x01\x00\x00\x00\x00"))},
-		{name: "BEGIN_REQUEST of 9 bytes", talk: hangUp(typed(1, 1, "\x00\x01\x01\x00\x00\x00\x00\x00\x00"))},
+		{name: "BEGIN_REQUEST of 0 bytes", rule: "BEGIN_REQUEST of 0 bytes, want 8", talk: hangUp(typed(1, 1, ""))},
+		{name: "BEGIN_REQUEST of 7 bytes", rule: "BEGIN_REQUEST of 7 bytes, want 8", talk: hangUp(typed(1, 1, "\x00\x01\x01\x00\x00\x00\x00"))},
+		{name: "BEGIN_REQUEST of 9 bytes", rule: "BEGIN_REQUEST of 9 bytes, want 8", talk: hangUp(typed(1, 1, "\x00\x01\x01\x00\x00\x00\x00\x00\x00"))},
 		{name: "role 0", talk: unknown(0)},
 		{name: "role 4", talk: unknown(4)},
 		{name: "role 257", talk: unknown(257)},
@@ -103,8 +103,8 @@ func beginRows() []serverRow {
 			c.ExpectClosed()
 		}},
 		{name: "reserved bytes of BEGIN_REQUEST", talk: echo("no body", append([]Record{typed(1, 1, "\x00\x01\x01\x01\x02\x03\x04\x05")}, ask(1, true)[1:]...)...)},
-		{name: "BEGIN_REQUEST twice", talk: hangUp(Begin(1, 1, true), Begin(1, 1, true))},
-		{name: "BEGIN_REQUEST of a request that runs", talk: func(c *Conn) {
+		{name: "BEGIN_REQUEST twice", rule: "BEGIN_REQUEST for request 1, which is active", talk: hangUp(Begin(1, 1, true), Begin(1, 1, true))},
+		{name: "BEGIN_REQUEST of a request that runs", rule: "BEGIN_REQUEST for request 1, which is active", talk: func(c *Conn) {
 			runs(c, ask(1, true, "SCRIPT_NAME=/wait")...)
 			hangUp(Begin(1, 1, true))(c)
 		}, lost: fastcgi.ErrMalformed},
@@ -134,8 +134,8 @@ func beginRows() []serverRow {
 func paramsRows() []serverRow {
 	with := func(content string) []Record { return []Record{Begin(1, 1, true), typed(4, 1, content), Params(1)} }
 	rows := []serverRow{
-		{name: "PARAMS after their end", talk: hangUp(append(begun(), Params(1, "A=b"))...)},
-		{name: "PARAMS ended twice", talk: hangUp(append(begun(), Params(1))...)},
+		{name: "PARAMS after their end", rule: "PARAMS of request 1 after their end", talk: hangUp(append(begun(), Params(1, "A=b"))...)},
+		{name: "PARAMS ended twice", rule: "PARAMS of request 1 after their end", talk: hangUp(append(begun(), Params(1))...)},
 		{name: "no params at all", talk: refuse(400, Begin(1, 1, true), Params(1))},
 		{name: "no REQUEST_METHOD", talk: refuse(400, Begin(1, 1, true), Params(1, "A=b"), Params(1))},
 		{name: "empty REQUEST_METHOD", talk: refuse(400, Begin(1, 1, true), Params(1, "REQUEST_METHOD="), Params(1))},
@@ -159,19 +159,19 @@ func paramsRows() []serverRow {
 		{name: "empty name and value", talk: echo("no body", append(with("\x00\x00\x0e\x03REQUEST_METHODGET"), Stdin(1, ""))...)},
 		{name: "one param twice", talk: echo("no body", append(with("\x0e\x03REQUEST_METHODPUT\x0e\x03REQUEST_METHODGET"), Stdin(1, ""))...)},
 		{name: "a pair over records that end in its lengths", talk: echo("no body", Begin(1, 1, true), typed(4, 1, "\x80\x00"), typed(4, 1, "\x00\x0e\x03REQ"), typed(4, 1, "UEST_METHODGET"), Params(1), Stdin(1, ""))},
-		{name: "PARAMS that do not end", talk: hangUp(begun()[:2]...), server: hurry},
-		{name: "nothing after BEGIN_REQUEST", talk: hangUp(Begin(1, 1, true)), server: hurry},
-		{name: "PARAMS that trickle", talk: func(c *Conn) {
+		{name: "PARAMS that do not end", rule: "the end of the PARAMS of request 1 did not come for 50ms", talk: hangUp(begun()[:2]...), server: hurry},
+		{name: "nothing after BEGIN_REQUEST", rule: "the end of the PARAMS of request 1 did not come for 50ms", talk: hangUp(Begin(1, 1, true)), server: hurry},
+		{name: "PARAMS that trickle", rule: "the end of the PARAMS of request 1 did not come for 50ms", talk: func(c *Conn) {
 			c.Send(Begin(1, 1, true))
 			for c.TrySend(typed(4, 1, "\x00\x00")) {
 			}
 		}, server: func(s *fastcgi.Server) { hurry(s); s.MaxParams = -1 }},
-		{name: "half a header", talk: hangUp(Begin(1, 1, true).Cut(3)), server: hurry},
-		{name: "half a header after a request", talk: func(c *Conn) {
+		{name: "half a header", rule: "the rest of a record did not come for 50ms", talk: hangUp(Begin(1, 1, true).Cut(3)), server: hurry},
+		{name: "half a header after a request", rule: "the rest of a record did not come for 50ms", talk: func(c *Conn) {
 			serves(c, 1)
 			hangUp(Begin(1, 1, true).Cut(7))(c)
 		}, server: hurry},
-		{name: "half a padding", talk: func(c *Conn) {
+		{name: "half a padding", rule: "the rest of a record did not come for 50ms", talk: func(c *Conn) {
 			c.Send(GetValues().WithPadding(255).Cut(-1))
 			c.Expect(GetValuesResult())
 			c.ExpectClosed()
@@ -195,15 +195,15 @@ func stdinRows() []serverRow {
 		return append(records, Stdin(1, ""))
 	}
 	return []serverRow{
-		{name: "STDIN before the end of PARAMS", talk: hangUp(Begin(1, 1, true), Params(1, "REQUEST_METHOD=GET"), Stdin(1, "x"))},
-		{name: "end of STDIN before PARAMS", talk: hangUp(Begin(1, 1, true), Stdin(1, ""))},
-		{name: "no STDIN at all", talk: hangUp(begun()...), server: hurry},
-		{name: "no STDIN, and CONTENT_LENGTH 0", talk: hangUp(begun("CONTENT_LENGTH=0")...), server: hurry},
-		{name: "STDIN after its end", talk: func(c *Conn) {
+		{name: "STDIN before the end of PARAMS", rule: "STDIN of request 1 before the end of its PARAMS", talk: hangUp(Begin(1, 1, true), Params(1, "REQUEST_METHOD=GET"), Stdin(1, "x"))},
+		{name: "end of STDIN before PARAMS", rule: "STDIN of request 1 before the end of its PARAMS", talk: hangUp(Begin(1, 1, true), Stdin(1, ""))},
+		{name: "no STDIN at all", rule: "STDIN of a request, or its end, did not come for 50ms", talk: hangUp(begun()...), server: hurry},
+		{name: "no STDIN, and CONTENT_LENGTH 0", rule: "STDIN of a request, or its end, did not come for 50ms", talk: hangUp(begun("CONTENT_LENGTH=0")...), server: hurry},
+		{name: "STDIN after its end", rule: "STDIN of request 1 after its end", talk: func(c *Conn) {
 			runs(c, append(begun("SCRIPT_NAME=/wait", "CONTENT_LENGTH=5"), Stdin(1, "x"), Stdin(1, ""))...)
 			hangUp(Stdin(1, "x"))(c)
 		}, lost: fastcgi.ErrMalformed},
-		{name: "STDIN after its end, without a body", talk: func(c *Conn) {
+		{name: "STDIN after its end, without a body", rule: "STDIN of request 1 after its end", talk: func(c *Conn) {
 			runs(c, ask(1, true, "SCRIPT_NAME=/wait")...)
 			hangUp(Stdin(1, "x"))(c)
 		}, lost: fastcgi.ErrMalformed},

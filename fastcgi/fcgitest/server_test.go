@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/fastcgi"
 	. "github.com/sluice-gateway/sluice/fastcgi/fcgitest"
+	"github.com/sluice-gateway/sluice/internal/testlog"
 )
 
 // A serverRow is a web server that misbehaves towards fastcgi.Server, and what
@@ -22,6 +23,7 @@ type serverRow struct {
 	talk   func(c *Conn)
 	server func(*fastcgi.Server) // changes what the row is served by
 	lost   error                 // wrapped by what the handler /wait or /big learns; nil if it does not run
+	rule   string                // that the log names as the reason why the connection was closed; "": it was not, or nothing is wrong with that
 }
 
 func TestServerRows(t *testing.T) {
@@ -33,7 +35,8 @@ func TestServerRows(t *testing.T) {
 func (row serverRow) run(t *testing.T) {
 	verifyNoLeak(t)
 	losses := make(chan error, 10)
-	s := &fastcgi.Server{Handler: testHandler(losses)}
+	log := new(testlog.Buffer)
+	s := &fastcgi.Server{Handler: testHandler(losses), Log: log.Logger()}
 	if row.server != nil {
 		row.server(s)
 	}
@@ -62,10 +65,22 @@ func (row serverRow) run(t *testing.T) {
 	if err := s.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown = %v", err)
 	}
+	row.checkLog(t, log)
 	select {
 	case err := <-losses:
 		t.Errorf("another handler ran, and lost its request: %v", err)
 	default:
+	}
+}
+
+func (row serverRow) checkLog(t *testing.T, log *testlog.Buffer) {
+	t.Helper()
+	closed := log.With("connection closed")
+	switch {
+	case row.rule == "" && len(closed) > 0:
+		t.Errorf("log: %s", closed)
+	case row.rule != "" && (len(closed) != 1 || !strings.Contains(closed[0], row.rule)):
+		t.Errorf("log: %s, want one line with %q", closed, row.rule)
 	}
 }
 
