@@ -60,19 +60,17 @@ func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (*child, *startE
 	}
 	defer w.Close()
 	attr := &os.ProcAttr{
-		Dir:   s.Dir,
+		Dir:   s.dir(),
 		Env:   s.env(),
 		Files: []*os.File{stdin, w, w},
 		Sys:   attributes(s),
 	}
+	s.activated(attr, sock)
 	var p *os.Process
-	t.do(func() {
-		keepOurs()
-		p, err = os.StartProcess(path, s.Args, attr)
-	})
-	if err != nil {
+	t.do(func() { p, failed = s.begin(path, attr) })
+	if failed != nil {
 		r.Close()
-		return nil, s.refused(path, err)
+		return nil, failed
 	}
 	log = log.With(slog.Int("pid", p.Pid))
 	run := &running{spec: s, sock: sock, process: p, pid: p.Pid, started: time.Now(), out: &output{r: r, log: log}, log: log}

@@ -21,11 +21,11 @@ func (e *startError) Error() string { return e.what + ": " + e.advice }
 
 // command returns the whole path of the program.
 func (s *Spec) command() (string, *startError) {
-	if s.Dir != "" {
-		if info, err := os.Stat(s.Dir); err != nil {
-			return "", &startError{fmt.Sprintf("its folder %s: %v", s.Dir, reason(err)), "make the folder, or change dir"}
+	if dir := s.dir(); dir != "" {
+		if info, err := os.Stat(s.outside(dir)); err != nil {
+			return "", &startError{fmt.Sprintf("its folder %s: %v%s", dir, reason(err), s.inChroot()), "make the folder, or change dir"}
 		} else if !info.IsDir() {
-			return "", &startError{"its folder " + s.Dir + " is not a folder", "change dir"}
+			return "", &startError{"its folder " + dir + " is not a folder" + s.inChroot(), "change dir"}
 		}
 	}
 	if !strings.Contains(s.Args[0], "/") {
@@ -33,13 +33,13 @@ func (s *Spec) command() (string, *startError) {
 	}
 	path := s.Args[0]
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(s.Dir, path)
+		path = filepath.Join(s.dir(), path)
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", &startError{fmt.Sprintf("the command %s: %v", s.Args[0], err), "give the whole path"}
 	}
-	return path, executable(path)
+	return path, s.executable(path)
 }
 
 // inPath looks a command up in the PATH that the process will have. Relative
@@ -51,31 +51,34 @@ func (s *Spec) inPath(name string) (string, *startError) {
 			continue
 		}
 		path := filepath.Join(dir, name)
-		err := executable(path)
+		err := s.executable(path)
 		if err == nil {
 			return path, nil
 		}
-		if _, missing := os.Lstat(path); missing == nil {
+		if _, missing := os.Lstat(s.outside(path)); missing == nil {
 			found = cmp.Or(found, err)
 		}
 	}
 	if found != nil {
 		return "", found
 	}
-	if here := filepath.Join(s.Dir, name); executable(here) == nil {
+	if here := filepath.Join(s.dir(), name); s.executable(here) == nil {
 		return "", &startError{"the command " + name + " is not in PATH, but in its folder", "write ./" + name}
 	}
 	where := "PATH of its environment, " + s.variable("PATH")
 	if s.variable("PATH") == "" {
 		where = "PATH: its environment has none"
 	}
-	return "", &startError{"the command " + name + " is not in " + where, "install it, or give the whole path"}
+	return "", &startError{"the command " + name + " is not in " + where + s.inChroot(), "install it, or give the whole path"}
 }
 
 // executable reports what keeps the program at path from being started.
-func executable(path string) *startError {
-	info, err := os.Stat(path)
+func (s *Spec) executable(path string) *startError {
+	outside := s.outside(path)
+	info, err := os.Stat(outside)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && s.Isolation.Chroot != "":
+		return &startError{"the command " + path + " is not there" + s.inChroot(), "copy it there, with all that it needs, or correct the path"}
 	case errors.Is(err, fs.ErrNotExist):
 		return &startError{"the command " + path + " is not there", "correct the path, or install it"}
 	case err != nil:
@@ -84,8 +87,8 @@ func executable(path string) *startError {
 		return &startError{"the command " + path + " is a folder", "name the program in it"}
 	case !info.Mode().IsRegular():
 		return &startError{"the command " + path + " is not a file", "correct the path"}
-	case unix.Access(path, unix.X_OK) != nil:
-		return &startError{"the command " + path + " is not executable", "chmod +x " + path}
+	case unix.Access(outside, unix.X_OK) != nil:
+		return &startError{"the command " + path + " is not executable" + s.inChroot(), "chmod +x " + outside}
 	}
 	return nil
 }
@@ -95,9 +98,13 @@ func (s *Spec) refused(path string, err error) *startError {
 	what := fmt.Sprintf("the command %s: %v", path, reason(err))
 	switch {
 	case errors.Is(err, syscall.ENOENT):
-		if program := interpreter(path); program != "" {
-			return &startError{"the command " + path + " wants " + program + ", which is not there",
+		if program := interpreter(s.outside(path)); program != "" {
+			return &startError{"the command " + path + " wants " + program + ", which is not there" + s.inChroot(),
 				"correct its first line, or install that"}
+		}
+		if s.Isolation.Chroot != "" {
+			return &startError{"the command " + path + " wants a loader or library that is not there" + s.inChroot(),
+				"copy there what ldd " + s.outside(path) + " lists"}
 		}
 		return &startError{"the command " + path + " wants a loader or library that is not there",
 			"ask ldd " + path + " what is missing"}

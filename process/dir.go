@@ -28,18 +28,26 @@ func privateDir(path string) error {
 	if why := notPrivate(info, os.Geteuid()); why != "" {
 		return fmt.Errorf("folder %s cannot hold our sockets: %s", path, why)
 	}
-	real, err := filepath.EvalSymlinks(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("folder %s: %w", path, reason(err))
+	if err := irreplaceable(path); err != nil {
+		return fmt.Errorf("folder %s cannot hold our sockets: %w", path, err)
 	}
-	for dir := real; ; dir = filepath.Dir(dir) {
+	return nil
+}
+
+// irreplaceable reports whether anybody could put something else in the place
+// of the file at path, for who can write to a folder can rename what is in it.
+func irreplaceable(path string) error {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return reason(err)
+	}
+	for ; ; dir = filepath.Dir(dir) {
 		info, err := os.Lstat(dir)
 		if err != nil {
-			return fmt.Errorf("folder %s: %w", path, reason(err))
+			return reason(err)
 		}
 		if info.Mode()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
-			return fmt.Errorf("folder %s cannot hold our sockets: anybody may replace it, for %s has mode %04o and is not sticky: chmod o-w %s",
-				path, dir, info.Mode().Perm(), dir)
+			return fmt.Errorf("anybody may replace it, for %s has mode %04o and is not sticky: chmod o-w %s", dir, info.Mode().Perm(), dir)
 		}
 		if dir == filepath.Dir(dir) {
 			return nil

@@ -99,6 +99,9 @@ func (s *Spec) commandLine() string {
 		}
 	}
 	line := strings.Join(words, " ")
+	if s.Isolation.Chroot != "" {
+		return "chroot " + s.Isolation.Chroot + " " + line
+	}
 	if s.Dir != "" {
 		line = "cd " + s.Dir + "; " + line
 	}

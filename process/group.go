@@ -16,6 +16,7 @@ import (
 type Group struct {
 	spec   Spec
 	dir    string
+	shared *socket // of all slots; nil if each has its own
 	thread *thread
 	runs   sync.WaitGroup // the goroutines of the slots, and inspect
 	loops  atomic.Int32   // slots in a crash loop
@@ -46,7 +47,7 @@ type place struct {
 }
 
 // NewGroup returns a group of n processes, none of them started, and holds
-// their sockets in the folder dir. It makes the folder, open to us alone, or
+// their sockets: in the folder dir, unless they share one (Spec.Socket). It makes the folder, open to us alone, or
 // takes one that is there if nobody else can write to it; the parent must exist.
 // A group whose processes listen BySelf has one at the most, and needs no
 // folder. Stop gives back what the group holds, also if it was never started.
@@ -65,6 +66,13 @@ func NewGroup(spec Spec, n int, dir string) (*Group, error) {
 	g.endKill = sync.OnceFunc(func() { close(g.kill) })
 	g.release = sync.OnceValue(g.releaseAll)
 	g.launch = func(s *slot) (*child, *startError) { return launch(s.spec, g.thread, s.sock, s.log) }
+	if spec.Socket != (Socket{}) {
+		var err error
+		if g.shared, err = spec.Socket.open(spec.Credential); err != nil {
+			g.release()
+			return nil, g.spec.failed(err)
+		}
+	}
 	for range n {
 		if err := g.addPlace(); err != nil {
 			g.release()
@@ -92,7 +100,10 @@ func (g *Group) addPlace() error {
 	s.launch = func() (*child, *startError) { return g.launch(s) }
 	s.publish = func(v view) { g.publish(p, v) }
 	p.view = s.view
-	if g.spec.Listen == OnDescriptor0 {
+	switch {
+	case g.shared != nil:
+		s.sock = g.shared
+	case g.spec.Listen == OnDescriptor0:
 		if err := privateDir(g.dir); err != nil {
 			return err
 		}
@@ -234,6 +245,9 @@ func (g *Group) releaseAll() error {
 	for _, p := range g.places {
 		errs = append(errs, g.giveBack(p))
 	}
+	if g.shared != nil {
+		errs = append(errs, g.shared.close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -253,7 +267,10 @@ func (g *Group) remove(p *place) {
 
 // giveBack gives back what a slot holds.
 func (g *Group) giveBack(p *place) error {
-	if p.slot.sock != nil {
+	switch {
+	case g.shared != nil:
+		return nil
+	case p.slot.sock != nil:
 		return p.slot.sock.close()
 	}
 	if at := g.spec.listens(); g.started && at.Network == "unix" {

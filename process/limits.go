@@ -38,6 +38,11 @@ const (
 	// given up.
 	maxNames = 1000
 
+	// lockTimeout bounds the wait for the lock of a folder of sockets, which is
+	// asked for every lockPause.
+	lockTimeout = time.Second
+	lockPause   = 5 * time.Millisecond
+
 	// What is kept of a process's output for Status and for the log line of
 	// its death.
 	tailLines = 20

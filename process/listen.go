@@ -5,48 +5,68 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/sluice-gateway/sluice/internal/address"
+	"github.com/sluice-gateway/sluice/internal/dial"
 )
 
-// A socket is a listening unix socket that we hold.
+// A socket is a listening socket that we hold. Its descriptor blocks, as libfcgi
+// and other applications expect of descriptor 0; package net's would not.
 type socket struct {
 	network, path string // as for net.Dial
 	file          *os.File
-	id            fs.FileInfo // of the path, when it was ours
+	id            fs.FileInfo // of the path, when it was ours; nil if there is none, or it was never
 }
 
 // listen makes the socket of a slot in dir. It is open to us and to owner, and
 // nobody else.
 func listen(dir, name string, slot int, owner *Credential) (*socket, error) {
-	// Bound but not yet listening looks as stale as a socket whose owner has
-	// died. So nobody removes one, or makes one, without the lock.
-	lock, err := os.Open(dir)
+	unlock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	defer unlock()
+	mine := file{mode: 0o600, uid: -1, gid: -1}
+	if owner != nil {
+		mine.uid, mine.gid = int(owner.UID), int(owner.GID)
 	}
 	for n := range maxNames {
 		path := filepath.Join(dir, socketName(name, slot, n))
-		if most := len(syscall.RawSockaddrUnix{}.Path) - 1; len(path) > most {
-			return nil, fmt.Errorf("the path of its socket, %s, has %d bytes, and %d are the most: choose a shorter folder or name", path, len(path), most)
-		}
 		switch free, err := removeStale(path, owner); {
 		case err != nil:
 			return nil, err
 		case free:
-			return bind(path, owner)
+			return bind(path, mine, backlog)
 		}
 	}
 	return nil, fmt.Errorf("all names for its socket in %s are taken: remove what is there", dir)
+}
+
+// lockDir takes the lock of a folder for who makes or removes sockets in it:
+// bound but not yet listening looks as stale as a socket whose owner has died.
+// We hold it for a moment only. Whoever has it for longer is none of us, and
+// shall not keep us from starting: anybody who can read a folder can lock it.
+func lockDir(dir string) (unlock func(), err error) {
+	lock, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockPause) {
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil || err == syscall.EWOULDBLOCK && time.Now().After(end):
+			return func() { lock.Close() }, nil
+		case err != syscall.EWOULDBLOCK && err != syscall.EINTR:
+			lock.Close()
+			return nil, fmt.Errorf("lock %s: %w", dir, err)
+		}
+	}
 }
 
 // socketName returns the n-th choice for the name of a slot's socket. The
@@ -70,6 +90,15 @@ func socketName(name string, slot, n int) string {
 // else ever is: what is no socket, or another's, is an error, and a socket that
 // somebody listens on is not free.
 func removeStale(path string, owner *Credential) (free bool, _ *startError) {
+	trusted := []int{os.Geteuid()}
+	if owner != nil {
+		trusted = append(trusted, int(owner.UID))
+	}
+	return removeStaleOf(path, trusted)
+}
+
+// removeStaleOf is removeStale for the sockets of the users that are trusted.
+func removeStaleOf(path string, trusted []int) (free bool, _ *startError) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
@@ -80,7 +109,7 @@ func removeStale(path string, owner *Credential) (free bool, _ *startError) {
 		return false, &startError{fmt.Sprintf("its socket %s: %v", path, reason(err)), "correct the rights of its folders"}
 	case info.Mode()&fs.ModeSocket == 0:
 		return false, &startError{path + " is there and is not a socket", advice}
-	case !ours(info, owner):
+	case !slices.Contains(trusted, userOf(info)):
 		return false, &startError{fmt.Sprintf("the socket %s belongs to user %d", path, userOf(info)), advice}
 	case listened(path):
 		return false, nil
@@ -91,27 +120,32 @@ func removeStale(path string, owner *Credential) (free bool, _ *startError) {
 	return true, nil
 }
 
-// ours reports whether a file belongs to us, or to owner.
-func ours(info fs.FileInfo, owner *Credential) bool {
-	uid := userOf(info)
-	return uid == os.Geteuid() || owner != nil && uid == int(owner.UID)
-}
-
 func userOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
 
 // listened reports whether somebody listens on the socket at path, busy or not.
 func listened(path string) bool {
-	c, err := net.DialTimeout("unix", path, probeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+	defer cancel()
+	c, err := dial.Connect(ctx, "unix", path)
 	if err == nil {
 		c.Close()
 	}
 	return !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ENOENT)
 }
 
-// bind makes the socket at path, which is free. Its descriptor blocks, as
-// libfcgi and other applications expect of descriptor 0; package net's would
-// not.
-func bind(path string, owner *Credential) (*socket, error) {
+// A file is what a socket's file shall be.
+type file struct {
+	mode     fs.FileMode
+	uid, gid int // -1: as it is made
+}
+
+// bind makes the socket at path, which is free.
+func bind(path string, f file, backlog int) (*socket, error) {
+	name, done, err := dial.Short(path)
+	if err != nil {
+		return nil, fmt.Errorf("its socket %s: %w", path, err)
+	}
+	defer done()
 	syscall.ForkLock.RLock() // no fork between the next two calls
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err == nil {
@@ -122,17 +156,22 @@ func bind(path string, owner *Credential) (*socket, error) {
 		return nil, fmt.Errorf("make a socket: %w", err)
 	}
 	s := &socket{network: "unix", path: path, file: os.NewFile(uintptr(fd), path)}
-	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}); err != nil {
+	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: name}); err != nil {
 		s.file.Close()
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, &startError{fmt.Sprintf("bind its socket %s: %v", path, err), fmt.Sprintf("user %d must be allowed to write to its folder", os.Geteuid())}
+		}
 		return nil, fmt.Errorf("bind its socket %s: %w", path, err)
 	}
 	s.id, err = os.Lstat(path)
 	// The rights are set before anybody can connect.
 	if err == nil {
-		err = os.Chmod(path, 0o600)
+		err = os.Chmod(path, f.mode)
 	}
-	if err == nil && owner != nil {
-		err = os.Lchown(path, int(owner.UID), int(owner.GID))
+	if err == nil && (f.uid >= 0 || f.gid >= 0) {
+		if err = os.Lchown(path, f.uid, f.gid); errors.Is(err, syscall.EPERM) {
+			err = fmt.Errorf("only root may give it to user %d and group %d", f.uid, f.gid)
+		}
 	}
 	if err == nil {
 		err = syscall.Listen(fd, backlog)
@@ -184,8 +223,9 @@ func vacate(at address.Address, owner *Credential) *startError {
 // answers reports whether a connect to the address works. A unix socket whose
 // queue is full says EAGAIN: that is an answer.
 func answers(ctx context.Context, at address.Address) bool {
-	d := net.Dialer{Timeout: probeTimeout}
-	c, err := d.DialContext(ctx, at.Network, at.Address)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	c, err := dial.Connect(ctx, at.Network, at.Address)
 	if err == nil {
 		c.Close()
 	}

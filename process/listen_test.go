@@ -183,8 +183,8 @@ func TestSocketRights(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("x", 120)
-	if _, err := listen(dir, long, 0, nil); err == nil || !strings.Contains(err.Error(), "and 107 are the most: choose a shorter folder or name") {
-		t.Errorf("listen on a path of more than 107 bytes: %v, want a refusal", err)
+	if _, err := listen(dir, long, 0, nil); err == nil || !strings.Contains(err.Error(), "has 127 bytes, and ") {
+		t.Errorf("listen under a name of 127 bytes: %v, want a refusal", err)
 	}
 }
 

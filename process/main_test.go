@@ -71,12 +71,25 @@ func play(mode string) error {
 		}
 		fmt.Println("gone over")
 		select {}
+	case "activated": // the same as serve on what LISTEN_FDS names
+		l, err := net.FileListener(os.NewFile(3, "LISTEN_FDS"))
+		if err != nil {
+			return err
+		}
+		fmt.Println("pid", os.Getenv("LISTEN_PID"), "fds", os.Getenv("LISTEN_FDS"), "names", os.Getenv("LISTEN_FDNAMES"))
+		return answer(l)
 	case "exit0":
 		fmt.Println("nothing to do")
 		return nil
 	}
+	if part := moreParts[mode]; part != nil {
+		return part()
+	}
 	return fmt.Errorf("no part for %q", mode)
 }
+
+// moreParts are those that other files add.
+var moreParts = map[string]func() error{}
 
 // answer tells everybody who connects the number of this process.
 func answer(l net.Listener) error {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -156,7 +155,7 @@ func TestRefusal(t *testing.T) {
 	io.WriteString(queued, "a request")
 	syscall.Kill(first.PID, syscall.SIGKILL)
 	untilState(t, g, Down)
-	for _, nc := range []net.Conn{queued, dial(t, address)} {
+	for _, nc := range []net.Conn{queued, connect(t, address)} {
 		nc.SetDeadline(time.Now().Add(10 * time.Second))
 		if got, _ := io.ReadAll(nc); string(got) != "not now" {
 			t.Errorf("got %q, want the refusal", got)
@@ -168,7 +167,7 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-func dial(t *testing.T, path string) net.Conn {
+func connect(t *testing.T, path string) net.Conn {
 	t.Helper()
 	nc, err := net.Dial("unix", path)
 	if err != nil {
@@ -315,41 +314,6 @@ func TestDiesWithUs(t *testing.T) {
 	}
 	parent.Process.Kill()
 	eventually(t, "the end of the orphan", func() bool { return gone(pid) })
-}
-
-// A process does not end with a thread: Linux takes the death of the thread
-// that forked for the death of the parent.
-func TestOutlivesThreads(t *testing.T) {
-	g, _ := newGroup(t, Spec{Name: "app", Args: []string{"/bin/sleep", "60"}, Backoff: Backoff{Min: time.Millisecond, Limit: -1}}, 1)
-	// A goroutine that ends without unlocking takes its thread with it.
-	onDyingThread := func(f func()) {
-		done := make(chan int)
-		go func() {
-			runtime.LockOSThread()
-			f()
-			done <- syscall.Gettid()
-		}()
-		tid := <-done
-		eventually(t, "the end of a thread", func() bool {
-			return syscall.Tgkill(os.Getpid(), tid, 0) != nil || tid == os.Getpid() // the first thread never ends
-		})
-	}
-	onDyingThread(func() {
-		if err := g.Start(); err != nil {
-			t.Error(err)
-		}
-	})
-	for range 3 {
-		st := untilState(t, g, Ready)
-		for range 20 {
-			onDyingThread(func() { g.Status() })
-		}
-		if now := g.Status()[0]; now.PID != st.PID || now.Deaths != st.Deaths {
-			t.Fatalf("Status = %+v, want process %d still there", now, st.PID)
-		}
-		syscall.Kill(st.PID, syscall.SIGKILL)
-		eventually(t, "the successor", func() bool { s := g.Status()[0]; return s.State == Ready && s.PID != st.PID })
-	}
 }
 
 // The logs of a program that never stops are bounded; it is not held up.

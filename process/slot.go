@@ -188,8 +188,8 @@ func (s *slot) act(a action, ev event) {
 
 // turnAway lets nobody wait at the socket for the whole of a pause.
 func (s *slot) turnAway() {
-	if s.sock == nil || s.spec.Refusal == nil || s.pause == 0 {
-		return
+	if s.sock == nil || s.spec.Refusal == nil || s.pause == 0 || s.spec.Socket != (Socket{}) {
+		return // other processes may accept at a shared socket
 	}
 	var err error
 	if s.doorman, err = hire(s.sock, s.spec.Refusal); err != nil {

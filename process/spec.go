@@ -25,7 +25,8 @@ type Spec struct {
 	// looked up in the PATH of Env, a relative one in Dir.
 	Args []string
 
-	// Dir is where the process starts. Empty means our own folder.
+	// Dir is where the process starts. Empty means our own folder, or / if
+	// there is a chroot.
 	Dir string
 
 	// Env is the whole environment of the process. Nil means CleanEnv(): what
@@ -35,10 +36,28 @@ type Spec struct {
 	// Credential says as whom the process runs. Nil means as ourselves.
 	Credential *Credential
 
+	// Isolation says what else the process must do without.
+	Isolation Isolation
+
 	// Listen says how the process gets its listening socket, and Address,
 	// with BySelf only, where that is: unix:/path, a path, or host:port.
 	Listen  Listen
 	Address string
+
+	// ListenFDs hands the socket over as systemd does as well (sd_listen_fds(3)):
+	// it is also descriptor 3, and the process gets LISTEN_FDS=1,
+	// LISTEN_FDNAMES with the Name, and LISTEN_PID. Nobody knows the last before
+	// the process is there, so /bin/sh is started, sets it, and becomes the
+	// program. It must be there, inside the chroot if there is one; the
+	// program's own name, its argument 0, is then its whole path; and
+	// variables that a shell cannot have (with a "-" or a "." in the name) may
+	// be lost.
+	ListenFDs bool
+
+	// Socket is one that all processes share, OnDescriptor0, at an address that
+	// others know. The zero Socket gives each slot a private one: then it is
+	// known who serves what, and no request is lost to a process that ends.
+	Socket Socket
 
 	// StopSignal asks a process to end. Zero means SIGTERM. What is left of
 	// its process group when it has ended, or after StopTimeout, gets SIGKILL.
@@ -133,8 +152,16 @@ func (s *Spec) Check() error {
 	if err := s.check(); err != nil {
 		return s.failed(err)
 	}
+	if err := s.possible(ourPowers()); err != nil {
+		return s.failed(err)
+	}
 	if _, err := s.command(); err != nil {
 		return s.failed(err)
+	}
+	if s.ListenFDs {
+		if err := s.executable(shell); err != nil {
+			return s.failed(err)
+		}
 	}
 	return nil
 }
@@ -152,6 +179,17 @@ func (s *Spec) check() error {
 	for _, e := range s.Env {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" || strings.ContainsRune(e, 0) {
 			return fmt.Errorf("environment entry %.60q is not NAME=value", e)
+		}
+	}
+	if s.ListenFDs && s.Listen == BySelf {
+		return errors.New("it listens by itself, so it cannot be handed a socket by LISTEN_FDS")
+	}
+	if s.Socket != (Socket{}) {
+		if s.Listen != OnDescriptor0 {
+			return fmt.Errorf("socket %s is given, but the process listens by itself", s.Socket.Address)
+		}
+		if err := s.Socket.check(); err != nil {
+			return err
 		}
 	}
 	if s.Listen == OnDescriptor0 {

@@ -21,7 +21,7 @@ func attributes(s *Spec) *syscall.SysProcAttr {
 		// would end.
 		last = syscall.SIGTERM
 	}
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: last, Credential: credential(s.credential())}
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: last, Chroot: s.Isolation.Chroot, Credential: credential(s.credential())}
 }
 
 // keepOurs marks every descriptor that we have above 2 as not to be inherited.
@@ -64,17 +64,6 @@ func groupLives(pgid int) bool {
 	return len(files) == 0 // without /proc there is only the answer of kill
 }
 
-// parseStat reads process group and state from /proc/PID/stat. The name, in
-// parentheses, may hold anything, spaces and parentheses included (proc(5)).
-func parseStat(stat []byte) (pgid int, state byte, ok bool) {
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 3 || len(fields[0]) != 1 {
-		return 0, 0, false
-	}
-	pgid, err := strconv.Atoi(string(fields[2]))
-	return pgid, fields[0][0], err == nil
-}
-
 // residentByGroup returns the resident memory of every process group, in bytes.
 func residentByGroup() map[int]int64 {
 	groups := make(map[int]int64)
@@ -103,3 +92,6 @@ func parseResident(stat []byte) (pgid int, pages int64, ok bool) {
 	pages, err := strconv.ParseInt(string(fields[rss]), 10, 64)
 	return pgid, pages, err == nil
 }
+
+// onMainThread reports whether this thread was the first of the process.
+func onMainThread() bool { return unix.Gettid() == os.Getpid() }

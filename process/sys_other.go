@@ -10,7 +10,7 @@ import (
 // attributes returns how a process is started: in a process group of its own.
 // Only Linux and FreeBSD can end it when we get SIGKILL.
 func attributes(s *Spec) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Credential: credential(s.credential())}
+	return &syscall.SysProcAttr{Setpgid: true, Chroot: s.Isolation.Chroot, Credential: credential(s.credential())}
 }
 
 // keepOurs marks every descriptor that we have above 2 as not to be inherited.

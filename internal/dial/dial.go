@@ -29,11 +29,10 @@ func Dial(ctx context.Context, network, address string, timeout time.Duration) (
 	return Func(nil).Dial(ctx, network, address, timeout)
 }
 
-// Dial is the function Dial with f in the place of the net package; f may be
-// nil.
+// Dial is the function Dial with f in the place of Connect; f may be nil.
 func (f Func) Dial(ctx context.Context, network, address string, timeout time.Duration) (net.Conn, error) {
 	if f == nil {
-		f = new(net.Dialer).DialContext
+		f = Connect
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx) // f may not look

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/internal/address"
+	"github.com/sluice-gateway/sluice/internal/dial"
 )
 
 // ErrNotListening is the error of a descriptor that was handed over and is no
@@ -138,7 +139,12 @@ func (c Config) bindUnix(path string) (net.Listener, error) {
 		cerr := raw.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), uint32(mode)) })
 		return errors.Join(cerr, err)
 	}}
-	l, err := lc.Listen(context.Background(), "unix", path)
+	name, done, err := dial.Short(path)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	l, err := lc.Listen(context.Background(), "unix", name)
 	if err != nil {
 		return nil, bare(err)
 	}
@@ -179,7 +185,9 @@ func removeStale(path string) error {
 	case was.Mode().Type() != fs.ModeSocket:
 		return errors.New("the file is there, and is not a socket")
 	}
-	c, err := net.DialTimeout("unix", path, time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	c, err := dial.Connect(ctx, "unix", path)
 	switch {
 	case err == nil:
 		c.Close()
@@ -204,6 +212,9 @@ type unixListener struct {
 	file   fs.FileInfo
 	remove sync.Once // the number of a removed file may be given to the successor's
 }
+
+// Addr implements net.Listener. The kernel may know a shorter name.
+func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
 // Close implements net.Listener.
 func (l *unixListener) Close() error {
