@@ -2,12 +2,13 @@
 # make test       installs what the tests need, then all that CI runs
 # make check      the same without installing anything
 # make bench      Sluice beside other gateways (bench/README.md)
+# make simulate   how many processes there are under which load, drawn (doc/scaling.md)
 #
 # SLUICE_FUZZTIME=1m make fuzz   fuzzes for longer than the 10s of each target
 
 GO ?= go
 
-.PHONY: all build deps test check vet lint fmt race fuzz bench
+.PHONY: all build deps test check vet lint fmt race fuzz bench simulate
 
 all: build
 
@@ -54,3 +55,6 @@ bench:
 	bench/run-packages
 	bench/run --goals
 	bench/run-packages --goals
+
+simulate:
+	$(GO) run ./tools/simulate doc

@@ -15,8 +15,9 @@ import (
 )
 
 // build makes the snapshot of a configuration. Backends of old with the same
-// settings are used again. If it fails, nothing is left behind.
-func (s *Server) build(cfg *config.Config, old *snapshot) (_ *snapshot, err error) {
+// settings are used again, unless all are to be made anew. If it fails, nothing
+// is left behind.
+func (s *Server) build(cfg *config.Config, old *snapshot, anew bool) (_ *snapshot, err error) {
 	snap := &snapshot{
 		cfg:      cfg,
 		listen:   listenersOf(cfg),
@@ -36,7 +37,7 @@ func (s *Server) build(cfg *config.Config, old *snapshot) (_ *snapshot, err erro
 		}
 		root = snap.files.Dir()
 	}
-	if err := s.startBackends(snap, old, root); err != nil {
+	if err := s.startBackends(snap, old, root, anew); err != nil {
 		return nil, err
 	}
 	if snap.gateway, err = newGateway(snap, s.spool, s.o.Log); err != nil {
@@ -50,11 +51,13 @@ func (s *Server) build(cfg *config.Config, old *snapshot) (_ *snapshot, err erro
 }
 
 // startBackends takes over the backends of old that stay the same, and starts
-// the others.
-func (s *Server) startBackends(snap, old *snapshot, root string) error {
+// the others. If there is an old snapshot, which takes the requests meanwhile,
+// it waits until their processes do.
+func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) error {
+	var fresh []*backend
 	for _, cfg := range snap.cfg.Backends {
 		if old != nil {
-			if b := old.backends[cfg.Name]; b != nil && b.same(cfg, root) {
+			if b := old.backends[cfg.Name]; b != nil && b.same(cfg, root) && (!anew || b.group == nil) {
 				b.users.Add(1)
 				snap.backends[cfg.Name] = b
 				continue
@@ -65,6 +68,15 @@ func (s *Server) startBackends(snap, old *snapshot, root string) error {
 			return err
 		}
 		snap.backends[cfg.Name] = b
+		fresh = append(fresh, b)
+	}
+	for _, b := range fresh {
+		if old == nil || b.group == nil {
+			continue
+		}
+		if err := b.group.Ready(s.life); err != nil {
+			return fmt.Errorf("sluice: backend %q: %w", b.cfg.Name, err)
+		}
 	}
 	return nil
 }

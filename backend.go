@@ -1,6 +1,7 @@
 package sluice
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -29,7 +28,10 @@ type backend struct {
 	client *fastcgi.Client
 	group  *process.Group // nil if somebody else runs the application
 	dir    string         // of the sockets, removed at the end
-	users  atomic.Int32   // snapshots that use it
+
+	scaler   *scaler // nil if there are always as many processes
+	recycler recycler
+	users    atomic.Int32 // snapshots that use it
 }
 
 // startBackend starts what a backend needs. root is the folder of the files.
@@ -41,20 +43,29 @@ func startBackend(cfg config.Backend, root string, log *slog.Logger) (*backend, 
 	if len(cfg.Connect) > 0 {
 		source = endpoints(cfg.Connect)
 	} else {
-		perSlot, err := b.startGroup(log)
+		perWorker, err := b.startGroup(log)
 		if err != nil {
 			b.removeDir()
-			return nil, err
+			return nil, fmt.Errorf("sluice: backend %q: %w", cfg.Name, err)
 		}
 		if maxLoad == 0 {
-			maxLoad = perSlot
+			maxLoad = perWorker
 		}
-		source = groupSource{b.group}
+		b.recycler = recycler{maxRequests: uint64(max(cfg.Processes.MaxRequests, 0)), hung: max(cfg.Processes.HungTimeout, 0)}
+		source = groupSource{b.group, &b.recycler}
 	}
-	b.pool = pool.New(pool.Config{
-		Name: cfg.Name, MaxLoad: maxLoad, MaxQueue: cfg.Queue.Max, QueueTimeout: cfg.Queue.Timeout, Log: log,
-	})
+	c := pool.Config{Name: cfg.Name, MaxLoad: maxLoad, MaxQueue: cfg.Queue.Max, QueueTimeout: cfg.Queue.Timeout, Log: log}
+	if b.scaler != nil {
+		c.Waiting = b.scaler.waiting
+	}
+	b.pool = pool.New(c)
 	b.pool.Watch(source)
+	if b.scaler != nil {
+		b.scaler.start(b.pool, b.group)
+	}
+	if b.group != nil && b.recycler.needed() && cfg.PHP == "" {
+		b.recycler.start(b.pool, b.group)
+	}
 	return b, nil
 }
 
@@ -83,40 +94,37 @@ func endpoints(connect []string) pool.Static {
 	return list
 }
 
-// startGroup starts the processes and returns how many requests one slot takes
-// at the same time.
-func (b *backend) startGroup(log *slog.Logger) (perSlot int, err error) {
+// startGroup starts the processes and returns how many requests one worker
+// takes at the same time, 0 if that is not known.
+func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 	b.dir, err = os.MkdirTemp(runtimeDir(), "sluice-")
 	if err != nil {
-		return 0, fmt.Errorf("sluice: backend %q: make a folder for its sockets: %w", b.cfg.Name, err)
+		return 0, fmt.Errorf("make a folder for its sockets: %w", err)
 	}
-	spec := process.Spec{
-		Name:        b.cfg.Name,
-		Args:        b.cfg.Command,
-		Dir:         b.cfg.Dir,
-		Env:         process.CleanEnv(environment(b.cfg.Env)...),
-		StopSignal:  b.cfg.Stop.Signal,
-		StopTimeout: b.cfg.Stop.Timeout,
-		Refusal:     fastcgi.AppendEndRequest(nil, fastcgi.FirstRequestID, fastcgi.End{Status: fastcgi.Overloaded}),
-		Log:         log,
+	spec, err := specOf(b.cfg)
+	if err != nil {
+		return 0, err
 	}
-	slots := b.cfg.Processes.Max
-	if slots == 0 {
-		slots = runtime.NumCPU()
-	}
+	spec.Log, spec.Idle = log, b.idle
 	if b.cfg.PHP != "" {
-		slots, perSlot, err = b.phpSpec(&spec, slots)
-		if err != nil {
+		if perWorker, err = b.phpSpec(&spec); err != nil {
 			return 0, err
 		}
 	}
-	if b.group, err = process.NewGroup(spec, slots, b.dir); err != nil {
+	rule := ruleOf(b.cfg, cmp.Or(b.cfg.MaxLoad, perWorker))
+	begin := rule.Floor()
+	if spec.Listen == process.BySelf { // it has a number of processes of its own
+		begin = 1
+	} else if !rule.Fixed() {
+		b.scaler = newScaler(rule)
+	}
+	if b.group, err = process.NewGroup(spec, begin, b.dir); err != nil {
 		return 0, err
 	}
 	if err := b.group.Start(); err != nil {
 		return 0, errors.Join(err, b.group.Stop(context.Background()))
 	}
-	return perSlot, nil
+	return perWorker, nil
 }
 
 // runtimeDir is where folders of sockets are made: short, ours, and gone after
@@ -130,29 +138,16 @@ func runtimeDir() string {
 	return os.TempDir()
 }
 
-// environment returns entries "NAME=value" in a stable order.
-func environment(env map[string]string) []string {
-	var list []string
-	for name, value := range env {
-		list = append(list, name+"="+value)
-	}
-	slices.Sort(list)
-	return list
-}
-
 // phpSpec fills in how PHP is started. php-fpm is one process for us, which
 // forks its own; php-cgi serves one request at a time.
-func (b *backend) phpSpec(spec *process.Spec, processes int) (slots, perSlot int, err error) {
+func (b *backend) phpSpec(spec *process.Spec) (perWorker int, err error) {
 	php, err := choosePHP(b.cfg.PHP)
 	if err != nil {
-		return 0, 0, fmt.Errorf("sluice: backend %q: %w", b.cfg.Name, err)
+		return 0, err
 	}
-	account, err := phpAccount(b.root)
+	account, err := b.phpAccount()
 	if err != nil {
-		return 0, 0, err
-	}
-	if b.cfg.Processes.Max == 0 {
-		processes = max(minPHPProcesses, 2*runtime.NumCPU())
+		return 0, err
 	}
 	as := "ourselves"
 	if account != nil {
@@ -163,25 +158,40 @@ func (b *backend) phpSpec(spec *process.Spec, processes int) (slots, perSlot int
 				slog.String("hint", "let "+as+" enter "+dir+" (chmod o+x), or move the root"))
 		}
 	}
-	spec.Log.Info("starting php", slog.String("backend", b.cfg.Name), slog.String("program", php.Path), slog.Int("processes", processes), slog.String("as", as))
+	spec.Log.Info("starting php", slog.String("backend", b.cfg.Name), slog.String("program", php.Path), slog.Int("processes", mostProcesses(b.cfg)), slog.String("as", as))
 	if !php.FPM {
 		spec.Args = []string{php.Path}
 		spec.Env = append(spec.Env, "PHP_FCGI_CHILDREN=0", "PHP_FCGI_MAX_REQUESTS=0")
-		spec.Credential, err = credential(account)
-		return processes, 1, err
+		if spec.Credential == nil {
+			spec.Credential, err = credential(account)
+		}
+		return 1, err
 	}
-	return 1, processes, b.fpmSpec(spec, php, processes, account)
+	return mostProcesses(b.cfg), b.fpmSpec(spec, php, account)
 }
 
-func (b *backend) fpmSpec(spec *process.Spec, php PHP, processes int, account *user.User) error {
+// phpAccount says as whom PHP runs if it is not configured: nil for our own
+// user.
+func (b *backend) phpAccount() (*user.User, error) {
+	if b.cfg.As.User != "" {
+		return lookup(b.cfg.As.User, user.Lookup, lookUID)
+	}
+	return phpAccount(b.root)
+}
+
+func (b *backend) fpmSpec(spec *process.Spec, php PHP, account *user.User) error {
+	if spec.MaxAge > 0 || spec.MaxMemory > 0 {
+		return errors.New("processes.max_age and processes.max_memory are not for php-fpm, whose processes we do not see: take processes.max_requests, or a php-cgi")
+	}
 	socket := filepath.Join(b.dir, "php.sock")
 	file := filepath.Join(b.dir, "php-fpm.conf")
-	if err := os.WriteFile(file, []byte(fpmConfig(socket, processes, account, b.cfg.Stop.Timeout)), 0o600); err != nil {
-		return fmt.Errorf("sluice: backend %q: %w", b.cfg.Name, err)
+	if err := os.WriteFile(file, []byte(fpmConfig(socket, b.cfg, account)), 0o600); err != nil {
+		return err
 	}
 	spec.Args = []string{php.Path, "--nodaemonize", "--fpm-config", file}
 	spec.Listen, spec.Address = process.BySelf, "unix:"+socket
 	spec.StopSignal = fpmStop
+	spec.Credential = nil // its master starts its processes as somebody else
 	return nil
 }
 
@@ -207,6 +217,10 @@ func (b *backend) release(ctx context.Context) error {
 	if b.users.Add(-1) > 0 {
 		return nil
 	}
+	if b.scaler != nil {
+		b.scaler.close()
+	}
+	b.recycler.close()
 	b.pool.Close()
 	b.client.Close()
 	var err error
@@ -223,13 +237,17 @@ func (b *backend) removeDir() {
 	}
 }
 
-// A groupSource tells a pool where the processes of a group are that are
-// ready.
-type groupSource struct{ group *process.Group }
+// A groupSource tells a pool, and a recycler, where the processes of a group
+// are that are ready.
+type groupSource struct {
+	group    *process.Group
+	recycler *recycler
+}
 
 // Watch implements pool.Source.
 func (s groupSource) Watch(ctx context.Context, set func([]pool.Endpoint)) error {
 	return s.group.Watch(ctx, func(members []process.Member) {
+		s.recycler.set(members)
 		list := make([]pool.Endpoint, 0, len(members))
 		for _, m := range members {
 			list = append(list, pool.Endpoint{Network: m.Network, Address: m.Address})

@@ -23,6 +23,10 @@ const (
 	defaultIdleTimeout   = 60 * time.Second
 	defaultDrainTimeout  = 30 * time.Second
 
+	// defaultIdleProcess is how long a process that is not needed stays: longer
+	// than people pause between two pages.
+	defaultIdleProcess = time.Minute
+
 	// minPHPProcesses is how many processes PHP has at the least: pages wait
 	// for databases and for each other.
 	minPHPProcesses = 4

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/process"
 )
 
@@ -76,21 +77,43 @@ func newest(dirs []string, name string) string {
 	return best.path
 }
 
-// fpmConfig is the configuration of a php-fpm that we start. Its processes are
-// all there from the start, because we keep connections to them. Its
-// environment is the one that we gave it, and theirs too. stop is how long it
-// may take to end.
-func fpmConfig(socket string, processes int, account *user.User, stop time.Duration) string {
+// fpmConfig is the configuration of a php-fpm that we start. Its environment is
+// the one that we gave it, and its processes' too.
+func fpmConfig(socket string, cfg config.Backend, account *user.User) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[global]\ndaemonize = no\nerror_log = /proc/self/fd/2\n")
 	// Without this, requests are not finished.
-	fmt.Fprintf(&b, "process_control_timeout = %ds\n\n[sluice]\n", fpmSeconds(stop))
+	fmt.Fprintf(&b, "process_control_timeout = %ds\n\n[sluice]\n", fpmSeconds(cfg.Stop.Timeout))
 	if account != nil {
 		fmt.Fprintf(&b, "user = %s\ngroup = %s\n", account.Uid, account.Gid)
 	}
 	fmt.Fprintf(&b, "listen = %s\nlisten.mode = 0600\nlisten.backlog = 4096\n", socket)
-	fmt.Fprintf(&b, "pm = static\npm.max_children = %d\n", processes)
+	b.WriteString(fpmProcesses(cfg))
 	fmt.Fprintf(&b, "clear_env = no\ncatch_workers_output = yes\ndecorate_workers_output = no\n")
+	return b.String()
+}
+
+// fpmProcesses is how many processes php-fpm has, and how long they serve.
+func fpmProcesses(cfg config.Backend) string {
+	var b strings.Builder
+	p := cfg.Processes
+	switch idle := cmp.Or(p.IdleTimeout, defaultIdleProcess); {
+	case !p.Scales || p.Min >= mostProcesses(cfg):
+		b.WriteString("pm = static\n")
+	case p.Min == 0 && p.Spare == 0:
+		fmt.Fprintf(&b, "pm = ondemand\npm.process_idle_timeout = %ds\n", max(1, int(idle.Seconds())))
+	default:
+		most := max(p.Min, p.Spare, 1)
+		spare := max(min(p.Spare, most), 1)
+		fmt.Fprintf(&b, "pm = dynamic\npm.start_servers = %d\npm.min_spare_servers = %d\npm.max_spare_servers = %d\n", most, spare, most)
+	}
+	fmt.Fprintf(&b, "pm.max_children = %d\n", mostProcesses(cfg))
+	if p.MaxRequests > 0 {
+		fmt.Fprintf(&b, "pm.max_requests = %d\n", p.MaxRequests)
+	}
+	if p.HungTimeout > 0 {
+		fmt.Fprintf(&b, "request_terminate_timeout = %ds\n", max(1, int(p.HungTimeout.Seconds())))
+	}
 	return b.String()
 }
 

@@ -16,13 +16,25 @@ import (
 
 // Reload puts a new configuration in use. Requests under way end on the old
 // one; backends whose configuration is the same keep their processes, their
-// queue and their connections. After an error the old configuration is still
-// in use.
-func (s *Server) Reload(cfg *config.Config) error {
+// queue and their connections. The processes of the others take requests before
+// those that they replace are ended. After an error, one of a new process
+// included, the old configuration is still in use.
+func (s *Server) Reload(cfg *config.Config) error { return s.reload(cfg, false) }
+
+// Restart replaces the processes of all backends, as Reload does if all of them
+// have changed.
+func (s *Server) Restart() error { return s.reload(nil, true) }
+
+// reload puts cfg, or if it is nil the configuration that there is, in use. With
+// anew no backend is taken over.
+func (s *Server) reload(cfg *config.Config, anew bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
 		return ErrClosed
+	}
+	if cfg == nil {
+		cfg = s.current.Load().cfg
 	}
 	opened, err := s.open(listenersOf(cfg))
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -31,7 +43,7 @@ func (s *Server) Reload(cfg *config.Config) error {
 		return err
 	}
 	old := s.current.Load()
-	snap, err := s.build(cfg, old)
+	snap, err := s.build(cfg, old, anew)
 	if err != nil {
 		closeAll(opened)
 		return err

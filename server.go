@@ -73,7 +73,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		s.kill()
 		return nil, err
 	}
-	snap, err := s.build(cfg, nil)
+	snap, err := s.build(cfg, nil, false)
 	if err != nil {
 		closeAll(opened)
 		s.kill()

@@ -45,6 +45,17 @@ type Backend struct {
 	Processes Processes         // that Sluice starts
 	Dir       string            // where they start; empty: the folder of the file
 	Env       map[string]string // of the processes, beside PATH, LANG, TZ and HOME
+	CopyEnv   []string          // names of variables of ours that the processes see
+	As        Account           // as whom they run
+	Chroot    string            // what they have for the root of the file system
+	Umask     string            // octal digits; empty: ours
+	Nice      int               // added to our priority
+	Limits    map[string]string // of resources: name to "SOFT" or "SOFT:HARD"
+
+	// NoNewPrivileges: no program that they start gets more rights than they
+	// have, by set-user-id for example.
+	NoNewPrivileges bool
+
 	Params    map[string]string // sent with each request
 	Root      string            // Config.Root as the application sees it; empty: the same
 	MaxLoad   int               // requests that one worker serves at the same time
@@ -55,9 +66,26 @@ type Backend struct {
 	Stop      Stop
 }
 
-// Processes says how many processes a backend has.
+// Processes says how many processes a backend has, and how long each serves.
 type Processes struct {
-	Max int
+	Min, Max    int
+	Scales      bool          // Min was given: there are as many as are needed, from Min to Max
+	Spare       int           // without anything to do, besides those that have
+	IdleTimeout time.Duration // until one that is not needed ends
+
+	// What ends a process, after another has taken its place.
+	MaxRequests int
+	MaxAge      time.Duration
+	MaxMemory   int64 // bytes that are resident
+
+	HungTimeout  time.Duration // without the end of a request, until a process is taken for hung
+	StartTimeout time.Duration // until it takes requests
+}
+
+// An Account is who processes run as. Empty means as ourselves; without a group
+// that of the user.
+type Account struct {
+	User, Group string
 }
 
 // A Queue is where requests wait for a worker.
@@ -117,6 +145,13 @@ func (b Backend) Equal(o Backend) bool {
 		b.Processes == o.Processes &&
 		b.Dir == o.Dir &&
 		maps.Equal(b.Env, o.Env) &&
+		slices.Equal(b.CopyEnv, o.CopyEnv) &&
+		b.As == o.As &&
+		b.Chroot == o.Chroot &&
+		b.Umask == o.Umask &&
+		b.Nice == o.Nice &&
+		maps.Equal(b.Limits, o.Limits) &&
+		b.NoNewPrivileges == o.NoNewPrivileges &&
 		maps.Equal(b.Params, o.Params) &&
 		b.Root == o.Root &&
 		b.MaxLoad == o.MaxLoad &&

@@ -27,6 +27,7 @@ const (
 	maxSize      = 1 << 50 // 1 PiB, so that sums of sizes do not overflow
 	maxCount     = 1_000_000
 	maxMultiplex = 1000
+	maxRequests  = 1_000_000_000
 	maxProcesses = 1024 // of one backend; each costs a socket and its application's memory
 )
 

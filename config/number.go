@@ -49,6 +49,38 @@ func count[T any](field func(*T) *int, most int64, negative bool) func(spot, *T)
 	}
 }
 
+// least reads how many there are of something at the least: zero is a number
+// here.
+func least[T any](field func(*T) *int, most int64) func(spot, *T) {
+	return func(s spot, to *T) {
+		if n, ok := s.integer(); s.kind == anInteger && ok && n < 0 {
+			s.wrong(fmt.Sprintf(" is %s, want at least 0", s.text), "")
+			return
+		}
+		count(field, most, false)(s, to)
+	}
+}
+
+// priority reads a nice value.
+func priority[T any](field func(*T) *int) func(spot, *T) {
+	return func(s spot, to *T) {
+		if s.kind != anInteger {
+			s.wrong(fmt.Sprintf(" is %s, want an integer", s.kind), "write a number from -20 to 19")
+			return
+		}
+		n, ok := s.integer()
+		switch {
+		case !ok:
+			return
+		case n < -20 || n > 19:
+			s.wrong(fmt.Sprintf(" is %s, want -20 to 19", s.text), "19 gives way to everybody, -20 to nobody")
+			return
+		}
+		*field(to) = int(n)
+		s.done()
+	}
+}
+
 func noLimitHint(negative bool) string {
 	if negative {
 		return "write -1 for no limit"

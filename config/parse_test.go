@@ -36,11 +36,27 @@ php = "auto"
 [backend.app]
 command = ["./app", "-v"]
 dir     = "app"
+copy_env = ["C"]
+user    = "app"
+group   = "web"
+chroot  = "jail"
+umask   = "027"
+nice    = -5
+limits  = { nofile = "10:unlimited" }
+no_new_privileges = true
 [backend.app.env]
 A = "1"
 B = ""
 [backend.app.processes]
-max = 4
+min           = 0
+max           = 4
+spare         = 1
+idle_timeout  = "10s"
+max_requests  = 1000
+max_age       = "1h"
+max_memory    = "1MiB"
+hung_timeout  = "2m"
+start_timeout = "1m"
 [backend.app.stop]
 signal  = "SIGQUIT"
 timeout = "20s"
@@ -79,7 +95,13 @@ func TestParseReadsEveryKey(t *testing.T) {
 			{Name: "php2", PHP: "auto"},
 			{
 				Name: "app", Command: []string{"./app", "-v"}, Dir: "app", Env: map[string]string{"A": "1", "B": ""},
-				Processes: Processes{4}, Stop: Stop{syscall.SIGQUIT, 20 * time.Second},
+				CopyEnv: []string{"C"}, As: Account{"app", "web"}, Chroot: "jail", Umask: "027", Nice: -5,
+				Limits: map[string]string{"nofile": "10:unlimited"}, NoNewPrivileges: true,
+				Processes: Processes{
+					Min: 0, Max: 4, Scales: true, Spare: 1, IdleTimeout: 10 * time.Second, MaxRequests: 1000, MaxAge: time.Hour, MaxMemory: 1 << 20,
+					HungTimeout: 2 * time.Minute, StartTimeout: time.Minute,
+				},
+				Stop: Stop{syscall.SIGQUIT, 20 * time.Second},
 			},
 		},
 		Routes: []Route{

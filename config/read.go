@@ -76,7 +76,7 @@ func texts[T any](field func(*T) *[]string, example string, most int, c check) f
 }
 
 // pairs reads a table of strings.
-func pairs[T any](field func(*T) *map[string]string, c check) func(spot, *T) {
+func pairs[T any](field func(*T) *map[string]string, c, text check) func(spot, *T) {
 	return func(s spot, to *T) {
 		if !s.is(aTable, `write { NAME = "value" }`) {
 			return
@@ -91,7 +91,7 @@ func pairs[T any](field func(*T) *map[string]string, c check) func(spot, *T) {
 				e.wrong(fmt.Sprintf(" is %s, want a string", f.value.kind), f.value.inQuotes())
 				continue
 			}
-			if wrong, hint := argument(f.value.text); wrong != "" {
+			if wrong, hint := text(f.value.text); wrong != "" {
 				e.wrong(wrong, hint)
 				continue
 			}

@@ -4,7 +4,11 @@ import "fmt"
 
 // ofProcesses are the keys, or tables of keys, that say how Sluice runs an
 // application.
-var ofProcesses = []string{"processes.max", "dir", "env", "stop.signal", "stop.timeout"}
+var ofProcesses = []string{
+	"processes.min", "processes.max", "processes.spare", "processes.idle_timeout", "processes.max_requests", "processes.max_age",
+	"processes.max_memory", "processes.hung_timeout", "processes.start_timeout", "dir", "env", "copy_env", "user", "group", "chroot", "umask", "nice",
+	"limits", "no_new_privileges", "stop.signal", "stop.timeout",
+}
 
 // relateBackend compares the keys of a backend.
 func (r *reader) relateBackend(b *Backend, broken bool) {
@@ -21,8 +25,26 @@ func (r *reader) relateBackend(b *Backend, broken bool) {
 	case len(given) == 1 && given[0] == "php" && !r.has("root"):
 		r.report(r.keyAt[path+"php"], "php in "+what+" has no scripts to run without root", "give root at the top of the file")
 	}
+	r.relateProcesses(path, what, b)
 	if len(b.Command) > 0 && b.Command[0] == "" {
 		r.reportPlace(r.cfg.places[path+"command[0]"], "command in "+what+" begins with an empty string", "write the program first")
+	}
+}
+
+// relateProcesses compares what is said of the number of processes.
+func (r *reader) relateProcesses(path, what string, b *Backend) {
+	p := &b.Processes
+	p.Scales = r.has(path + "processes.min")
+	if p.Scales && p.Max > 0 && p.Min > p.Max {
+		r.report(r.keyAt[path+"processes.min"], fmt.Sprintf("processes.min in %s is %d, and processes.max is %d", what, p.Min, p.Max), "raise max, or lower min")
+	}
+	for _, k := range []string{"processes.spare", "processes.idle_timeout"} {
+		if at, ok := r.keyAt[path+k]; ok && !p.Scales {
+			r.report(at, fmt.Sprintf("%s in %s has no effect: there are always as many processes as processes.max says", k, what), "give processes.min, too")
+		}
+	}
+	if at, ok := r.keyAt[path+"group"]; ok && b.As.User == "" {
+		r.report(at, "group in "+what+" has no user to go with", "give user, too")
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -39,6 +40,7 @@ func (b *Backend) resolve(dir string) {
 	if b.PHP != "auto" {
 		b.PHP = under(dir, b.PHP)
 	}
+	b.Chroot = under(dir, b.Chroot)
 	if b.PHP != "" || len(b.Command) > 0 {
 		b.Dir = b.startDir(dir)
 	}
@@ -48,9 +50,13 @@ func (b *Backend) resolve(dir string) {
 	}
 }
 
-// startDir returns the folder that the processes start in.
+// startDir returns the folder that the processes start in: as they see it, so
+// within a chroot.
 func (b *Backend) startDir(dir string) string {
-	if b.Dir == "" {
+	switch {
+	case b.Chroot != "":
+		return under("/", cmp.Or(b.Dir, "/"))
+	case b.Dir == "":
 		return dir
 	}
 	return under(dir, b.Dir)

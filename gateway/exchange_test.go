@@ -3,11 +3,15 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/fastcgi"
+	"github.com/sluice-gateway/sluice/pool"
 )
 
 func hello(_ context.Context, w cgi.ResponseWriter, _ *cgi.Request) {
@@ -118,13 +122,40 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
-func TestNoWorkerInTime(t *testing.T) {
-	g := newRig(t, nil)
-	resp := g.want(503, "", "GET", "/", nil)
-	if resp.Header.Get("Retry-After") == "" {
-		t.Error("a 503 without Retry-After")
+// A client that finds the queue full, or has waited as long as it may, is told
+// when to come again.
+func TestNoWorker(t *testing.T) {
+	tests := []struct {
+		name   string
+		config pool.Config
+		ahead  int // requests that wait already
+		logged string
+	}{
+		{"in time", pool.Config{Name: "app", QueueTimeout: time.Millisecond}, 0, "no worker in 1ms"},
+		{"queue full", pool.Config{Name: "app", MaxQueue: 2}, 2, "is full: 2 requests wait"},
 	}
-	g.logged("request failed", "status=503", "backend=app", "no worker")
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := pool.New(tt.config)
+			defer p.Close()
+			var ahead sync.WaitGroup
+			defer ahead.Wait()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for range tt.ahead {
+				ahead.Go(func() { p.Acquire(ctx, 0, nil) })
+			}
+			for p.Load().Queued < tt.ahead {
+				runtime.Gosched()
+			}
+			g := newRig(t, func(g *rig) { g.backend.Pool = p })
+			resp := g.want(503, "", "GET", "/", nil)
+			if got := resp.Header.Get("Retry-After"); got != retryAfter {
+				t.Errorf("Retry-After is %q, want %q", got, retryAfter)
+			}
+			g.logged("request failed", "status=503", "backend=app", tt.logged)
+		})
+	}
 }
 
 func TestScriptsThatPrintNonsenseDoNotCoolWorkersDown(t *testing.T) {

@@ -37,18 +37,14 @@ func (l Lease) Release(err error) {
 		panic("pool: lease released twice")
 	}
 	w.served++
-	current := l.turn > w.born // or it speaks of a process before the worker's present one
 	var line *failure
+	if said != good || w.doubt || w.health.failures > 0 {
+		line = p.judge(l, said, err)
+	}
 	switch {
-	case said == bad && current:
-		line = p.fail(w, err)
-	case said == good && current && w.health.failures > 0:
-		w.health = health{}
-	}
-	if current {
-		w.doubt = w.max.Load() == 1 && (said == none || w.doubt && said != good)
-	}
-	if w.gone && w.load.Load() == 0 {
+	case !w.gone:
+		p.gauge.busy--
+	case w.load.Load() == 0:
 		p.forget(w)
 	}
 	if p.queue.n > 0 {
@@ -58,6 +54,26 @@ func (l Lease) Release(err error) {
 	if line != nil {
 		line.log(p.config.Log)
 	}
+}
+
+// judge draws the conclusions from a lease for its worker, and returns what is
+// to be logged when the mutex is free.
+func (p *Pool) judge(l Lease, said opinion, err error) *failure {
+	w := l.w
+	if said == none {
+		w.givenUp++
+	}
+	if l.turn <= w.born {
+		return nil // it speaks of a process before the worker's present one
+	}
+	w.doubt = w.max.Load() == 1 && (said == none || w.doubt && said != good)
+	switch said {
+	case bad:
+		return p.fail(w, err)
+	case good:
+		w.health = health{}
+	}
+	return nil
 }
 
 // What a lease says about its worker.
@@ -84,6 +100,7 @@ func (p *Pool) give(w *Worker) Lease {
 	p.turn++
 	w.used = p.turn
 	w.load.Add(1)
+	p.gauge.busy++
 	return Lease{w: w, turn: p.turn}
 }
 

@@ -30,6 +30,13 @@ type Config struct {
 	// Cooldown says how long workers that failed are left out.
 	Cooldown Cooldown
 
+	// Waiting, if it is set, is called when somebody should look at Load: when
+	// a request begins to wait and nobody waited before, when the workers have
+	// changed, and when more requests are served than Mark said. It is called
+	// without the pool's mutex, by any goroutine, and must not block: it stands in
+	// the way of a request.
+	Waiting func()
+
 	// Log is told of workers that come, go and fail. Nil discards.
 	Log *slog.Logger
 }
@@ -41,21 +48,21 @@ type Config struct {
 // request passes an earlier one only to a worker which the earlier one has
 // tried already.
 type Pool struct {
-	config Config // the defaults filled in
-
 	mu      sync.Mutex
+	closed  bool
 	workers []*Worker // in the order of the list
-	drained []*Worker // left the list with requests that have not ended
 	ready   []*Worker // room for choose, as long as workers
 	queue   queue
+	gauge   gauge
 	turn    uint64    // counts the leases given
 	calm    time.Time // from then on no worker is cooling down; zero if that is past
+	drained []*Worker // left the list with requests that have not ended
 	counts  Counts
-	closed  bool
+	config  Config             // the defaults filled in
 	stop    context.CancelFunc // ends the source; nil without one
 
 	timer   *time.Timer    // calls wake
-	running sync.WaitGroup // the source, and each run of wake that is due
+	running sync.WaitGroup // the source, each run of wake that is due, and calls of Waiting
 }
 
 // New returns a Pool without workers; Watch brings them. Close ends it.
@@ -67,10 +74,13 @@ func New(c Config) *Pool {
 	if c.Balancer == nil {
 		c.Balancer = Fair{}
 	}
+	if c.Waiting == nil {
+		c.Waiting = func() {}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Pool{config: c}
+	return &Pool{config: c, gauge: gauge{alarm: noLimit}}
 }
 
 // Acquire returns a lease, at once or after a wait in the queue. key goes to
@@ -85,6 +95,9 @@ func New(c Config) *Pool {
 func (p *Pool) Acquire(ctx context.Context, key uint64, tried *Tried) (Lease, error) {
 	l, wt, err := p.take(key, tried)
 	if wt != nil {
+		if wt.first {
+			p.config.Waiting()
+		}
 		l, err = p.wait(ctx, wt)
 	}
 	if err == nil && tried != nil {
@@ -94,13 +107,15 @@ func (p *Pool) Acquire(ctx context.Context, key uint64, tried *Tried) (Lease, er
 }
 
 // Close makes waiting and later requests fail with ErrClosed, ends the source
-// and waits for it. Leases may still be released. It may be called twice.
+// and waits for it. All workers have left the list then. Leases may still be
+// released. It may be called twice.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed = true
 	for p.queue.n > 0 {
 		p.dismiss(p.queue.first, Lease{}, ErrClosed)
 	}
+	p.replace(nil)
 	if p.timer != nil && p.timer.Stop() {
 		p.running.Done()
 	}
@@ -128,12 +143,16 @@ func (p *Pool) take(key uint64, tried *Tried) (Lease, *waiter, error) {
 	case err != nil:
 		return Lease{}, nil, err
 	case w != nil:
-		return p.give(w), nil, nil
+		l := p.give(w)
+		if p.gauge.busy > p.gauge.peak {
+			p.rise()
+		}
+		return l, nil, nil
 	case p.queue.n >= p.config.MaxQueue && !p.relieve(now):
 		p.counts.Refused++
 		return Lease{}, nil, p.queueError(ErrQueueFull, 0)
 	}
-	wt := &waiter{key: key, since: time.Now(), done: make(chan struct{})}
+	wt := &waiter{key: key, first: p.queue.n == 0, since: time.Now(), done: make(chan struct{})}
 	if tried != nil {
 		wt.tried = *tried
 	}

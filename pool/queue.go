@@ -7,6 +7,7 @@ type waiter struct {
 	prev, next *waiter
 	key        uint64
 	tried      Tried // a copy, so that the caller's can stay on its stack
+	first      bool  // nobody waited before it
 	since      time.Time
 
 	// done is closed, under the pool's mutex, once the waiter has left the

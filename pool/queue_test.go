@@ -69,7 +69,7 @@ func TestQueueFull(t *testing.T) {
 		first.lease.Release(nil)
 		second.lease.Release(nil)
 		c := p.Status().Counts
-		if want := (Counts{Leases: 6, Queued: 2, Refused: 1}); c != want {
+		if want := (Counts{Leases: 6, Queued: 2, Refused: 1, Waits: Waits{2}}); c != want {
 			t.Errorf("Counts = %+v, want %+v", c, want)
 		}
 	})

@@ -75,6 +75,7 @@ func (p *Pool) set(list []Endpoint) {
 	p.dispatch(p.now())
 	n := len(p.workers)
 	p.mu.Unlock()
+	p.config.Waiting()
 	if len(added)+len(gone) > 0 {
 		p.config.Log.LogAttrs(context.Background(), slog.LevelInfo, "workers changed",
 			slog.String("backend", p.config.Name),
@@ -121,12 +122,16 @@ func (p *Pool) replace(list []Endpoint) (added, gone []string) {
 		}
 		if w.load.Load() > 0 {
 			p.drained = append(p.drained, w)
+		} else {
+			w.ended()
 		}
 	}
+	p.gauge.recount(p.workers)
 	return added, gone
 }
 
 // forget drops a worker that has left the list and finished its last request.
 func (p *Pool) forget(w *Worker) {
 	p.drained = slices.DeleteFunc(p.drained, func(d *Worker) bool { return d == w })
+	w.ended()
 }

@@ -238,7 +238,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("Acquire = %v, want ErrClosed", err)
 		}
 		p.set(endpoints(3, 1))
-		expectWorkers(t, "a list after the end", p, "a 1/1")
+		expectWorkers(t, "a list after the end", p, "a 1/1 draining")
 		a.Release(errBroken)
 		p.Close()
 		p.Watch(src) // starts nothing: the bubble would not end

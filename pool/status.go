@@ -20,10 +20,12 @@ type WorkerStatus struct {
 	Load      int       // requests it serves now
 	Served    uint64    // requests that have ended there
 	Failed    uint64    // those of them that the worker failed
+	GivenUp   uint64    // those of them whose answer nobody waited for: the worker may not know
 	Failures  int       // in a row, up to now
 	Cooling   time.Time // cooling down until then; zero if it is not
 	LastError error     // of the last failure, however long ago
 	Draining  bool      // it has left the list and finishes its requests
+	Came      uint64    // leases that the Pool had given when the address came into the list: tells a process from its successor there
 }
 
 // Counts are totals since the Pool was made.
@@ -33,6 +35,11 @@ type Counts struct {
 	Refused  uint64 // because the queue was full
 	TimedOut uint64 // in the queue
 	Left     uint64 // requests whose context ended in the queue
+
+	// Of the requests that waited and do so no more, however that ended.
+	Waits  Waits         // how many of them waited how long
+	Waited time.Duration // all of them together
+	Most   time.Duration // the longest of all
 }
 
 // Status returns how the pool is now.
@@ -57,9 +64,11 @@ func (w *Worker) status(now time.Time) WorkerStatus {
 		Load:      w.Load(),
 		Served:    w.served,
 		Failed:    w.failed,
+		GivenUp:   w.givenUp,
 		Failures:  w.health.failures,
 		LastError: w.cause,
 		Draining:  w.gone,
+		Came:      w.born,
 	}
 	if w.health.cooling(now) {
 		s.Cooling = w.health.until

@@ -17,7 +17,6 @@ func (p *Pool) wait(ctx context.Context, wt *waiter) (Lease, error) {
 	case <-ctx.Done():
 		p.giveUp(wt, context.Cause(ctx))
 	}
-	wt.lease.waited = time.Since(wt.since)
 	return wt.lease, wt.err
 }
 
@@ -59,8 +58,12 @@ func (p *Pool) relieve(now time.Time) bool {
 	return false
 }
 
+// dismiss takes a waiter out of the queue, with a lease or an error.
 func (p *Pool) dismiss(wt *waiter, l Lease, err error) {
 	p.queue.remove(wt)
+	l.waited = time.Since(wt.since)
+	p.counts.waited(l.waited)
+	p.rise()
 	wt.leave(l, err)
 }
 

@@ -29,16 +29,18 @@ type Worker struct {
 	max  atomic.Int64 // as load
 
 	// Guarded by pool.mu.
-	born   uint64 // the pool's turn when the address appeared
-	used   uint64 // the turn in which it was chosen last
-	gone   bool   // not in the list any more
-	doubt  bool   // it may still be busy with a request that was given up
-	health health
-	served uint64 // requests that have ended here
-	failed uint64 // those of them that the worker failed
-	cause  error  // of the last failure
-	logged time.Time
-	silent int // failures since then that were not logged
+	born    uint64 // the pool's turn when the address appeared
+	used    uint64 // the turn in which it was chosen last
+	gone    bool   // not in the list any more
+	doubt   bool   // it may still be busy with a request that was given up
+	health  health
+	served  uint64 // requests that have ended here
+	failed  uint64 // those of them that the worker failed
+	cause   error  // of the last failure
+	logged  time.Time
+	silent  int           // failures since then that were not logged
+	givenUp uint64        // of served, those whose answer nobody waited for
+	idle    chan struct{} // closed when it has left the list and ended its last request; nil if nobody waits for that
 }
 
 // Endpoint returns where the worker is. MaxLoad is the one in force, -1 if

@@ -39,6 +39,45 @@ func (g *Group) Restart(ctx context.Context) error {
 	}
 }
 
+// Ready waits until as many processes as are wanted take requests. If one ends
+// before it did, the error says why.
+func (g *Group) Ready(ctx context.Context) error {
+	for {
+		ready, failed, changed := g.countReady()
+		switch {
+		case ready:
+			return nil
+		case failed != nil:
+			return g.spec.failed(fmt.Errorf("it ended before it took requests: %s: %s", failed.Reason, failed.Advice))
+		}
+		select {
+		case <-changed:
+		case <-g.stop:
+			return g.spec.failed(errors.New("the group has been stopped"))
+		case <-ctx.Done():
+			return g.spec.failed(fmt.Errorf("it takes no requests yet: %w", context.Cause(ctx)))
+		}
+	}
+}
+
+// countReady reports whether as many are ready as are wanted, and of one that
+// never was how it ended.
+func (g *Group) countReady() (ready bool, failed *Exit, changed <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for _, p := range g.places {
+		switch {
+		case p.gone:
+		case p.view.State == Ready:
+			n++
+		case !p.proved && p.view.Last != nil:
+			failed = p.view.Last
+		}
+	}
+	return n >= g.want, failed, g.changed
+}
+
 // beginRoll marks all slots as old, when no other restart is under way.
 func (g *Group) beginRoll(ctx context.Context) (over func(), err error) {
 	for {

@@ -334,3 +334,40 @@ func TestMaxAge(t *testing.T) {
 		}
 	})
 }
+
+func TestReady(t *testing.T) {
+	tests := []struct {
+		name string
+		play func(n int, f *fake) string
+		want string
+	}{
+		{"all are", func(_ int, f *fake) string { return obedient(time.Duration(f.slot) * time.Second)(0, f) }, ""},
+		{"one dies", func(_ int, f *fake) string {
+			if f.slot == 1 {
+				return "exit status 7"
+			}
+			return obedient(0)(0, f)
+		}, "process: start app: it ended before it took requests: exit status 7: "},
+		{"one is not", func(_ int, f *fake) string {
+			if f.slot == 1 {
+				return f.obey()
+			}
+			return obedient(0)(0, f)
+		}, "process: start app: it takes no requests yet: context deadline exceeded"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, Spec{}, 2, tt.play, func(t *testing.T, g *Group, st *stage) {
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				got := ""
+				if err := g.Ready(ctx); err != nil {
+					got = err.Error()
+				}
+				if got != tt.want {
+					t.Errorf("Ready = %q, want %q", got, tt.want)
+				}
+			})
+		})
+	}
+}

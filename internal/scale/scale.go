@@ -1,0 +1,108 @@
+package scale
+
+import (
+	"math"
+	"time"
+)
+
+// A Load is what there is to do at one moment.
+type Load struct {
+	Busy    int           // requests being served
+	Peak    int           // the most that Busy has been since the last look
+	Queued  int           // requests that wait
+	Longest time.Duration // how long the first of them has waited
+	Ended   uint64        // requests that have ended, ever
+	Ready   int           // processes that take requests
+}
+
+// An Advice is what to do.
+type Advice struct {
+	Want  int           // processes that there shall be
+	Alarm int           // look again when more requests than this are being served
+	Again time.Duration // look again after this; 0: not unless something happens
+}
+
+// A Scale decides for one backend, look by look. It belongs to one goroutine.
+//
+// It must be shown the load when a request begins to wait, when processes have
+// become ready or are so no more, when more requests are being served than
+// Alarm says, and after Again.
+type Scale struct {
+	rule   Rule
+	wanted int
+	ready  int
+	past   past
+	meter  meter
+	starts starts
+	fell   time.Time // when processes were ended last
+}
+
+// New returns a Scale for a backend with Floor processes, which begin to start
+// at that time.
+func New(r Rule, now time.Time) *Scale {
+	if r.Per == 0 {
+		r.Per = 1
+	}
+	return &Scale{
+		rule:   r,
+		wanted: r.Floor(),
+		past:   past{part: max(r.Idle/buckets, time.Millisecond), turn: now},
+		starts: starts{begun: now},
+	}
+}
+
+// Look decides.
+func (s *Scale) Look(now time.Time, l Load) Advice {
+	s.past.advance(now)
+	s.starts.look(now, s.ready, l.Ready)
+	if now.Before(s.starts.until) {
+		l.Longest = 0
+	}
+	sight := Sight{
+		Busy: max(l.Busy, l.Peak), Queued: l.Queued, Longest: l.Longest,
+		Service: s.meter.look(now, l), Start: s.starts.took,
+		Wanted: s.wanted, Ready: l.Ready, Past: s.past.max(), Fall: s.fall(now),
+	}
+	want := Wanted(s.rule, sight)
+	s.past.note(s.rule.needed(sight))
+	s.starts.want(now, s.wanted, want, l.Ready)
+	if want < s.wanted {
+		s.fell = now
+	}
+	s.wanted, s.ready = want, l.Ready
+	return Advice{Want: want, Alarm: s.alarm(l), Again: s.again(now, l)}
+}
+
+// fall returns how many processes may be ended now: a quarter of them at a
+// time, and none until the last ones have been gone for a while.
+func (s *Scale) fall(now time.Time) int {
+	if s.rule.Idle < 0 || now.Sub(s.fell) < s.past.part {
+		return 0
+	}
+	return max(s.wanted/4, 1)
+}
+
+// alarm returns how many requests the processes are meant to serve, without
+// the spare ones. If there are more already, more of them change nothing; what
+// does is that processes become ready.
+func (s *Scale) alarm(l Load) int {
+	used := s.wanted - s.rule.Spare
+	if s.wanted >= s.rule.Max || s.rule.Per < 0 && used > 0 {
+		return math.MaxInt
+	}
+	return max(used*s.rule.Per, l.Busy, 0)
+}
+
+// again returns after which time to look again if nothing happens.
+func (s *Scale) again(now time.Time, l Load) time.Duration {
+	switch {
+	case l.Queued > 0 && l.Ready > 0 && s.wanted < s.rule.Max:
+		if l.Longest >= Patience {
+			return Patience
+		}
+		return max(Patience-l.Longest, s.starts.until.Sub(now))
+	case s.wanted > s.rule.Floor() && s.rule.Idle >= 0:
+		return s.past.turn.Add(s.past.part).Sub(now)
+	}
+	return 0
+}

@@ -1,0 +1,169 @@
+package sluice
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"os/user"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/fastcgi"
+	"github.com/sluice-gateway/sluice/internal/scale"
+	"github.com/sluice-gateway/sluice/process"
+)
+
+// specOf says how the processes of a backend with a command are started, all
+// but its log and what asks after its requests.
+func specOf(cfg config.Backend) (process.Spec, error) {
+	s := process.Spec{
+		Name:         cfg.Name,
+		Args:         cfg.Command,
+		Dir:          cfg.Dir,
+		Env:          process.CleanEnv(append(copied(cfg.CopyEnv), environment(cfg.Env)...)...),
+		Isolation:    isolation(cfg),
+		StopSignal:   cfg.Stop.Signal,
+		StopTimeout:  cfg.Stop.Timeout,
+		StartTimeout: cfg.Processes.StartTimeout,
+		MaxAge:       max(cfg.Processes.MaxAge, 0),
+		MaxMemory:    max(cfg.Processes.MaxMemory, 0),
+		Refusal:      fastcgi.AppendEndRequest(nil, fastcgi.FirstRequestID, fastcgi.End{Status: fastcgi.Overloaded}),
+		Ping:         ping,
+	}
+	var err error
+	s.Credential, err = credentialOf(cfg.As)
+	return s, err
+}
+
+// copied returns those of our environment variables that have the names.
+func copied(names []string) (list []string) {
+	for _, name := range names {
+		if value, ok := os.LookupEnv(name); ok {
+			list = append(list, name+"="+value)
+		}
+	}
+	return list
+}
+
+// environment returns entries "NAME=value" in a stable order.
+func environment(env map[string]string) []string {
+	var list []string
+	for name, value := range env {
+		list = append(list, name+"="+value)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// isolation puts a configuration, whose texts config.Parse has checked, into
+// the words of package process.
+func isolation(cfg config.Backend) process.Isolation {
+	i := process.Isolation{Chroot: cfg.Chroot, Nice: cfg.Nice, NoNewPrivs: cfg.NoNewPrivileges}
+	if n, err := strconv.ParseUint(cfg.Umask, 8, 16); err == nil {
+		mask := fs.FileMode(n)
+		i.Umask = &mask
+	}
+	for name, text := range cfg.Limits {
+		soft, hard, both := strings.Cut(text, ":")
+		if !both {
+			hard = soft
+		}
+		i.Limits = append(i.Limits, process.Limit{Name: name, Soft: amount(soft), Hard: amount(hard)})
+	}
+	slices.SortFunc(i.Limits, func(a, b process.Limit) int { return cmp.Compare(a.Name, b.Name) })
+	return i
+}
+
+func amount(text string) uint64 {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return math.MaxUint64 // "unlimited"
+	}
+	return n
+}
+
+// credentialOf finds out as whom processes run, nil for ourselves. They are in
+// all groups of the account, and in no others.
+func credentialOf(as config.Account) (*process.Credential, error) {
+	if as.User == "" {
+		return nil, nil
+	}
+	account, err := lookup(as.User, user.Lookup, lookUID)
+	if err != nil {
+		return nil, fmt.Errorf("there is no user %q on this machine", as.User)
+	}
+	c, err := credential(account)
+	if err != nil {
+		return nil, err
+	}
+	if groups, err := account.GroupIds(); err == nil {
+		for _, g := range groups {
+			if n, err := strconv.ParseUint(g, 10, 32); err == nil {
+				c.Groups = append(c.Groups, uint32(n))
+			}
+		}
+	}
+	if as.Group == "" {
+		return c, nil
+	}
+	group, err := lookup(as.Group, user.LookupGroup, lookGID)
+	if err != nil {
+		return nil, fmt.Errorf("there is no group %q on this machine", as.Group)
+	}
+	gid, err := strconv.ParseUint(group.Gid, 10, 32)
+	c.GID = uint32(gid)
+	return c, err
+}
+
+// lookup finds what a name, or else a number, stands for.
+func lookup[T any](text string, byName func(string) (*T, error), byNumber func(uint32) (*T, error)) (*T, error) {
+	found, err := byName(text)
+	if err == nil {
+		return found, nil
+	}
+	if n, e := strconv.ParseUint(text, 10, 32); e == nil {
+		return byNumber(uint32(n))
+	}
+	return nil, err
+}
+
+func lookGID(gid uint32) (*user.Group, error) {
+	return &user.Group{Gid: strconv.FormatUint(uint64(gid), 10)}, nil
+}
+
+// mostProcesses is how many processes a backend has, or may have.
+func mostProcesses(cfg config.Backend) int {
+	switch {
+	case cfg.Processes.Max > 0:
+		return cfg.Processes.Max
+	case cfg.PHP != "":
+		return max(minPHPProcesses, 2*runtime.NumCPU())
+	}
+	return max(runtime.NumCPU(), cfg.Processes.Min)
+}
+
+// ruleOf says how the number of processes follows the load. perProcess is how
+// many requests one takes at a time, 0 if that is not known: then the next one
+// is started when each has one.
+func ruleOf(cfg config.Backend, perProcess int) scale.Rule {
+	most := mostProcesses(cfg)
+	r := scale.Rule{Min: most, Max: most, Per: cmp.Or(perProcess, 1), Idle: cfg.Processes.IdleTimeout}
+	if cfg.Processes.Scales {
+		r.Min, r.Spare = cfg.Processes.Min, cfg.Processes.Spare
+	}
+	if r.Idle == 0 {
+		r.Idle = defaultIdleProcess
+	}
+	return r
+}
+
+// idle waits until no request is with a process that has left the list.
+func (b *backend) idle(ctx context.Context, m process.Member) {
+	b.pool.Idle(ctx, m.Network, m.Address) // an error tells that nobody waits any more
+}

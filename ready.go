@@ -1,0 +1,55 @@
+package sluice
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/sluice-gateway/sluice/fastcgi"
+)
+
+const (
+	// pingTimeout bounds one question whether a process takes requests. What
+	// it cannot accept yet waits in the queue of its socket.
+	pingTimeout = 10 * time.Second
+
+	// silentTime is how long a process may leave a question without an answer
+	// that it has read: some applications know no management records.
+	silentTime = 200 * time.Millisecond
+)
+
+// ping returns nil as soon as the process at an address accepts connections. It
+// is asked for FCGI_MPXS_CONNS; any answer will do, also that it hangs up, or
+// that it has read the question and says nothing.
+func ping(ctx context.Context, network, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	nc, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	defer context.AfterFunc(ctx, func() { nc.Close() })()
+	question, err := fastcgi.AppendPair(fastcgi.AppendHeader(nil, fastcgi.TypeGetValues, 0, uint16(2+len(fastcgi.MpxsConn)), 0), fastcgi.MpxsConn, "")
+	if err != nil {
+		return err
+	}
+	if _, err := nc.Write(question); err != nil {
+		return err
+	}
+	for {
+		nc.SetReadDeadline(time.Now().Add(silentTime))
+		_, err := nc.Read(make([]byte, 1))
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err == nil, err == io.EOF, errors.Is(err, os.ErrDeadlineExceeded) && wasRead(nc):
+			return nil
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return nil // it has accepted, and closed the connection
+		}
+	}
+}
