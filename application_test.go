@@ -27,6 +27,12 @@ var applicationPaths = map[string]cgi.HandlerFunc{
 		dir, _ := os.Getwd()
 		fmt.Fprintf(w, "dir=%s\nargs=%q\n%s", dir, os.Args[1:], strings.Join(os.Environ(), "\n"))
 	},
+	"/status": func(_ context.Context, w cgi.ResponseWriter, _ *cgi.Request) {
+		status, _ := os.ReadFile("/proc/self/status")
+		limits, _ := os.ReadFile("/proc/self/limits")
+		priority, _ := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+		fmt.Fprintf(w, "%s%snice %d\n", status, limits, 20-priority) // as the system call gives it
+	},
 	"/stderr": func(_ context.Context, w cgi.ResponseWriter, r *cgi.Request) {
 		fmt.Fprintln(cgi.Stderr(w), "a word from the application")
 	},

@@ -167,3 +167,23 @@ func ruleOf(cfg config.Backend, perProcess int) scale.Rule {
 func (b *backend) idle(ctx context.Context, m process.Member) {
 	b.pool.Idle(ctx, m.Network, m.Address) // an error tells that nobody waits any more
 }
+
+// Check reports what would keep the processes of a configuration from starting
+// on this machine, as far as that can be seen without starting one: programs,
+// folders and accounts that are not there, limits that cannot be set. The
+// configuration has been resolved.
+func Check(cfg *config.Config) (problems []error) {
+	for _, b := range cfg.Backends {
+		if len(b.Command) == 0 {
+			continue
+		}
+		spec, err := specOf(b)
+		if err == nil {
+			err = spec.Check()
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("backend %q: %w", b.Name, err))
+		}
+	}
+	return problems
+}

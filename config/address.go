@@ -32,7 +32,7 @@ func worker(s string) (wrong, hint string) {
 
 // parseAddress reads an address and says what is wrong with it.
 func parseAddress(s string) (at address.Address, wrong, hint string) {
-	if len(s) > maxAddress {
+	if len(s) > maxAddress && !strings.Contains(s, "/") || len(s) > len("unix:")+maxPath {
 		return at, " has " + quoted(s) + ", which is longer than any address", ""
 	}
 	at, err := address.Parse(s)
@@ -45,14 +45,16 @@ func parseAddress(s string) (at address.Address, wrong, hint string) {
 	return at, wrong, ""
 }
 
-// socketPath says what is wrong with the length of a unix socket's path.
+// socketPath says what is wrong with the length of a unix socket's path. Beyond
+// what the kernel takes a socket is reached by way of its folder, so that only
+// its name must be short.
 func socketPath(path string) (wrong string) {
-	most := maxUnixPath
-	if path[0] == '@' {
-		most = maxAbstract
-	}
-	if len(path) > most {
-		return fmt.Sprintf(" has %s, a unix socket's path of %d bytes, want at most %d", quoted(path), len(path), most)
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	switch {
+	case path[0] == '@' && len(path) > maxAbstract:
+		return fmt.Sprintf(" has %s, an abstract socket's name of %d bytes, want at most %d", quoted(path), len(path), maxAbstract)
+	case path[0] != '@' && len(path) > maxUnixPath && len(name) > maxUnixName:
+		return fmt.Sprintf(" has %s, a unix socket's name of %d bytes, want at most %d", quoted(name), len(name), maxUnixName)
 	}
 	return ""
 }

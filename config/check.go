@@ -78,8 +78,8 @@ func (c *checker) socket(path, name, addr string) {
 		return
 	}
 	whole := under(c.dir, file)
-	if len(whole) > maxUnixPath {
-		c.report(path, fmt.Sprintf("%s: %s has %d bytes, want at most %d for a unix socket", name, whole, len(whole), maxUnixPath), "choose a shorter path")
+	if wrong := socketPath(whole); wrong != "" {
+		c.report(path, name+wrong, "choose a shorter name")
 		return
 	}
 	info, err := os.Stat(whole)

@@ -98,9 +98,9 @@ func TestCheckWithoutAFile(t *testing.T) {
 }
 
 func TestCheckFindsLongSockets(t *testing.T) {
-	cfg := &Config{Listen: []string{"unix:" + strings.Repeat("s", 60)}}
+	cfg := &Config{Listen: []string{"unix:" + strings.Repeat("s", 90)}}
 	problems := Check(cfg, "/"+strings.Repeat("d", 60))
-	if len(problems) != 1 || !strings.Contains(problems[0].Text, "has 122 bytes, want at most 107") {
+	if len(problems) != 1 || !strings.Contains(problems[0].Text, "name of 90 bytes, want at most 88") {
 		t.Errorf("Check found %v, want that the path is too long", problems)
 	}
 }

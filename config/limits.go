@@ -35,6 +35,7 @@ const (
 	// maxUnixPath and maxAbstract are what fits into a sockaddr_un of Linux:
 	// 108 bytes, the last of them NUL for a path (unix(7)).
 	maxUnixPath = 107
+	maxUnixName = 88 // of a path that is longer, the last part
 	maxAbstract = 108
 
 	// maxQuoted is how much of a value a complaint repeats, in characters.
@@ -49,8 +50,8 @@ const (
 	// maxPath is what the kernel takes, without the NUL at its end (PATH_MAX).
 	maxPath = 4095
 
-	// maxAddress is the longest address: a host name has at most 253
-	// characters, a path of a socket fewer.
+	// maxAddress is the longest address that is no path: a host name has at most
+	// 253 characters.
 	maxAddress = 300
 
 	// maxPattern bounds a regular expression, which is tried for each request.

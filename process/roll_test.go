@@ -341,7 +341,7 @@ func TestReady(t *testing.T) {
 		play func(n int, f *fake) string
 		want string
 	}{
-		{"all are", func(_ int, f *fake) string { return obedient(time.Duration(f.slot) * time.Second)(0, f) }, ""},
+		{"all are", func(_ int, f *fake) string { return obedient(time.Duration(f.slot)*time.Second)(0, f) }, ""},
 		{"one dies", func(_ int, f *fake) string {
 			if f.slot == 1 {
 				return "exit status 7"

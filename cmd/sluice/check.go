@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluice-gateway/sluice"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/internal/address"
 	"github.com/spf13/cobra"
@@ -16,8 +17,9 @@ func newCheck() *cobra.Command {
 		Use:   "check FILE",
 		Short: "Find every problem in a configuration",
 		Long: `Check reads the configuration in FILE, reports every problem in it with its
-place and what to do, and starts nothing. With --live it asks the workers that
-the configuration connects to as well.
+place and what to do, and starts nothing. What is missing on this machine is a
+problem, too: programs, folders, accounts, the right to set a limit. With --live
+it asks the workers that the configuration connects to as well.
 
 Exit status: 0 no problem, 1 problems found, 2 wrong usage.`,
 		Args: wantArgs(1, 1),
@@ -29,6 +31,12 @@ Exit status: 0 no problem, 1 problems found, 2 wrong usage.`,
 			ok := len(problems) == 0
 			if !ok {
 				printProblems(cmd.ErrOrStderr(), problems, "")
+			}
+			if ok {
+				for _, err := range sluice.Check(cfg) {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", args[0], err)
+					ok = false
+				}
 			}
 			if live {
 				ok = pingAll(cmd, cfg) && ok

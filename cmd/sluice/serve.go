@@ -38,7 +38,8 @@ descriptor 0.
 
 Signals: SIGTERM and SIGINT take no new requests, finish the old ones and end;
 a second one ends at once. SIGHUP reads the configuration again; if it has a
-problem, the one in use stays.
+problem, or what it starts does not come up, the one in use stays. SIGUSR1
+replaces the processes of all applications, without losing a request.
 
 Exit status: 0 if it was ended by a signal and finished what it had begun,
 1 if it could not start or finish, 2 wrong usage.`,
@@ -179,7 +180,7 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 	// Signals count from before the first process is started, so that none
 	// is left behind.
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)
 	// A reader of our output that goes away must not end us: caught and not
 	// ignored, because processes that we start would inherit that.
@@ -204,7 +205,9 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 			switch {
 			case sig == syscall.SIGHUP && !stopping:
 				reload(s, load, o.Log)
-			case sig == syscall.SIGHUP:
+			case sig == syscall.SIGUSR1 && !stopping:
+				restart(s, o.Log)
+			case sig == syscall.SIGHUP, sig == syscall.SIGUSR1:
 			case stopping:
 				o.Log.Warn("ending at once", slog.String("signal", sig.String()))
 				s.Close()
@@ -234,4 +237,13 @@ func reload(s *sluice.Server, load loader, log *slog.Logger) {
 		return
 	}
 	log.Info("configuration reloaded")
+}
+
+// restart replaces the processes.
+func restart(s *sluice.Server, log *slog.Logger) {
+	if err := s.Restart(); err != nil {
+		log.Error("restart failed", slog.Any("err", err))
+		return
+	}
+	log.Info("processes replaced")
 }

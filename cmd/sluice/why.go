@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/fastcgi"
 	"github.com/sluice-gateway/sluice/internal/address"
+	"github.com/sluice-gateway/sluice/internal/dial"
 )
 
 // dialable reads an address that a request can be sent to. An error is one of
@@ -52,8 +53,8 @@ func why(at address.Address, err error) string {
 	switch {
 	case isTimeout(err):
 		return "all processes of the application may be busy, or what listens there does not speak FastCGI"
-	case at.Network == "unix" && errors.Is(err, syscall.EINVAL):
-		return "the path of a unix socket has at most 107 bytes"
+	case at.Network == "unix" && len(at.Address) > dial.MaxPath:
+		return "of a path with more than 107 bytes the name of the socket has at most 88"
 	case errors.Is(err, fs.ErrNotExist):
 		return missingSocket(at.Address)
 	case isUnknownHost(err):

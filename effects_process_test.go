@@ -1,0 +1,228 @@
+package sluice
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-gateway/sluice/config"
+)
+
+// editProcesses runs a Server with the application and edited processes.
+func editProcesses(t *testing.T, p config.Processes) *rig {
+	t.Helper()
+	return startEdited(t, func(c *config.Config) { c.Backends[0].Processes = p })
+}
+
+func (g *rig) count(message string) int { return len(g.log.With(message)) }
+
+// Without a minimum nothing is started before it is needed.
+func effectMin(t *testing.T) {
+	g := editProcesses(t, config.Processes{Min: 0, Max: 2, Scales: true})
+	if n := g.count("process started"); n != 0 {
+		t.Errorf("%d processes were started before the first request", n)
+	}
+	g.get("/")
+	if n := g.count("process started"); n != 1 {
+		t.Errorf("%d processes were started for one request, want 1", n)
+	}
+}
+
+func effectSpare(t *testing.T) {
+	g := editProcesses(t, config.Processes{Min: 1, Spare: 2, Max: 4, Scales: true})
+	await(t, "two processes are ready", func() bool { return g.count("process ready") == 2 })
+}
+
+func effectIdleTimeout(t *testing.T) {
+	g := editProcesses(t, config.Processes{Min: 0, Max: 1, Scales: true, IdleTimeout: 200 * time.Millisecond})
+	pid := g.pid()
+	await(t, "the process that is not needed ends", func() bool { return gone(pid) })
+	if again := g.pid(); again == pid {
+		t.Error("it is there again")
+	}
+}
+
+// replaced wants the process to give way to another, without a request being
+// lost.
+func (g *rig) replaced(why string) {
+	g.t.Helper()
+	first := g.pid()
+	await(g.t, "another process answers", func() bool { return g.pid() != first })
+	if g.count(why) == 0 {
+		g.t.Errorf("the log does not say %q:\n%s", why, g.log)
+	}
+}
+
+func effectMaxRequests(t *testing.T) {
+	editProcesses(t, config.Processes{Max: 1, MaxRequests: 5}).replaced("it has served")
+}
+
+func effectMaxAge(t *testing.T) {
+	editProcesses(t, config.Processes{Max: 1, MaxAge: time.Second}).replaced("old")
+}
+
+func effectMaxMemory(t *testing.T) {
+	editProcesses(t, config.Processes{Max: 1, MaxMemory: 1 << 20}).replaced("of resident memory")
+}
+
+func effectHungTimeout(t *testing.T) {
+	g := editProcesses(t, config.Processes{Max: 1, HungTimeout: time.Second})
+	g.get("/")
+	came := g.ask("/silent")
+	await(t, "the process is ended", func() bool { return g.count("process aborted") > 0 })
+	if r := <-came; r.status != 502 {
+		t.Errorf("its request: %v, want 502", r)
+	}
+	g.get("/")
+}
+
+func effectStartTimeout(t *testing.T) {
+	g := startEdited(t, func(c *config.Config) {
+		c.Backends[0].Command = []string{"/bin/sleep", "60"}
+		c.Backends[0].Processes = config.Processes{Max: 1, StartTimeout: 300 * time.Millisecond}
+	})
+	await(t, "it is too slow", func() bool { return g.count("did not answer for 300ms") > 0 })
+}
+
+func effectCopyEnv(t *testing.T) {
+	t.Setenv("SLUICE_EFFECT", "of ours")
+	t.Setenv("SLUICE_SECRET", "of ours, too")
+	g := startEdited(t, func(c *config.Config) { c.Backends[0].CopyEnv = []string{"SLUICE_EFFECT"} })
+	g.contains("/process", "SLUICE_EFFECT=of ours")
+	if strings.Contains(g.get("/process"), "SLUICE_SECRET") {
+		t.Error("a variable that was not named is there")
+	}
+}
+
+// asNobody is for tests of what only root may do.
+func asNobody(t *testing.T, edit func(*config.Config)) *rig {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can")
+	}
+	cfg := oneApp(t, 1)
+	edit(cfg)
+	// Where go test has put the program nobody else can come.
+	copied := filepath.Join(readable(t), "app")
+	from, err := os.Open(cfg.Backends[0].Command[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	to, err := os.OpenFile(copied, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err == nil {
+		_, err = io.Copy(to, from)
+		to.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Backends[0].Command[0], cfg.Backends[0].Dir = copied, "/"
+	return start(t, cfg)
+}
+
+func effectUser(t *testing.T) {
+	g := asNobody(t, func(c *config.Config) { c.Backends[0].As.User = "nobody" })
+	g.contains("/status", "Uid:\t65534\t65534\t65534\t65534")
+	cfg := oneApp(t, 1)
+	cfg.Backends[0].As.User = "nobody-there"
+	if _, err := New(cfg, Options{}); err == nil || err.Error() != `sluice: backend "app": there is no user "nobody-there" on this machine` {
+		t.Errorf("an account that is not there: %v", err)
+	}
+}
+
+func effectGroup(t *testing.T) {
+	g := asNobody(t, func(c *config.Config) { c.Backends[0].As = config.Account{User: "nobody", Group: "12345"} })
+	g.contains("/status", "Gid:\t12345\t12345\t12345\t12345")
+}
+
+func effectChroot(t *testing.T) {
+	cfg := oneApp(t, 1)
+	cfg.Backends[0].Chroot = t.TempDir()
+	_, err := New(cfg, Options{})
+	want := "is not there" // the program, inside
+	if os.Geteuid() != 0 {
+		want = "only root may"
+	}
+	if err == nil || !strings.Contains(err.Error(), cfg.Backends[0].Chroot) || !strings.Contains(err.Error(), want) {
+		t.Errorf("New = %v", err)
+	}
+}
+
+func effectUmask(t *testing.T) {
+	g := startEdited(t, func(c *config.Config) { c.Backends[0].Umask = "027" })
+	g.contains("/status", "Umask:\t0027")
+}
+
+func effectNice(t *testing.T) {
+	g := startEdited(t, func(c *config.Config) { c.Backends[0].Nice = 7 })
+	g.contains("/status", "nice 7")
+}
+
+func effectLimits(t *testing.T) {
+	g := startEdited(t, func(c *config.Config) {
+		c.Backends[0].Limits = map[string]string{"fsize": "1000000:2000000", "core": "0"}
+	})
+	got := g.get("/status")
+	for _, want := range []string{"Max file size 1000000 2000000 bytes", "Max core file size 0 0 bytes"} {
+		if !strings.Contains(strings.Join(strings.Fields(got), " "), want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+func effectNoNewPrivileges(t *testing.T) {
+	g := startEdited(t, func(c *config.Config) { c.Backends[0].NoNewPrivileges = true })
+	g.contains("/status", "NoNewPrivs:\t1")
+}
+
+// A request that waits for the first process of a backend on demand is one of
+// many: they start one process, and all are answered.
+func TestFirstRequestsStartOne(t *testing.T) {
+	g := startEdited(t, func(c *config.Config) {
+		c.Backends[0].Processes = config.Processes{Min: 0, Max: 8, Scales: true}
+		c.Backends[0].MaxLoad = 1000 // so that one is enough
+	})
+	const many = 200
+	var came []<-chan reply
+	for range many {
+		came = append(came, g.ask("/params"))
+	}
+	for i, c := range came {
+		if r := <-c; r.status != 200 {
+			t.Fatalf("request %d: %v\n%s", i, r, g.log)
+		}
+	}
+	if n := g.count("process started"); n != 1 {
+		t.Errorf("%d processes were started for %d requests at once, want 1", n, many)
+	}
+}
+
+// A restart replaces the processes, and one that cannot be leaves them alone.
+func TestServerRestart(t *testing.T) {
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "broken")
+	g := startEdited(t, func(c *config.Config) {
+		self := c.Backends[0].Command[0]
+		c.Backends[0].Command = []string{"/bin/sh", "-c", "test -e " + broken + " && exit 3; exec " + self}
+	})
+	first := g.pid()
+	if err := g.s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	second := g.pid()
+	if second == first {
+		t.Error("the same process answers")
+	}
+	await(t, "the old process ends", func() bool { return gone(first) })
+	write(t, dir, "broken", "")
+	if err := g.s.Restart(); err == nil || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("Restart = %v, want why the new process ended", err)
+	}
+	if pid := g.pid(); pid != second {
+		t.Errorf("process %d answers, want %d, which was well", pid, second)
+	}
+}
