@@ -183,6 +183,7 @@ func (r *running) describe(e end) Exit {
 	x.Reason = inWords(e.status)
 	x.Advice = r.spec.advice(e.status, len(x.Output) == 0)
 	x.clean = e.status.Exited() && e.status.ExitStatus() == 0
+	x.forced = e.status.Signaled() && isForced(e.status)
 	return x
 }
 

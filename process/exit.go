@@ -19,7 +19,8 @@ type Exit struct {
 	Advice string   // what to do about it; empty if nothing is wrong
 	Output []string // the last lines that it wrote
 
-	clean bool // exit status 0
+	clean  bool // exit status 0
+	forced bool // by a signal that somebody has sent
 }
 
 // notStarted is the Exit of a process that there never was.
@@ -38,6 +39,16 @@ func inWords(status syscall.WaitStatus) string {
 		s += ", core dumped"
 	}
 	return s
+}
+
+// isForced reports whether a signal is one that programs are ended with from
+// outside.
+func isForced(status syscall.WaitStatus) bool {
+	switch status.Signal() { // -1 if there was none
+	case syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT:
+		return true
+	}
+	return false
 }
 
 func signalName(sig syscall.Signal) string {

@@ -143,7 +143,7 @@ func (s *slot) gone(exit Exit) (tooMany bool) {
 		exit.Advice = "" // it was asked to
 	}
 	if !s.State.leaving() {
-		s.Deaths, s.pause, tooMany = s.spec.Backoff.after(s.Deaths, ready, exit.clean)
+		s.Deaths, s.pause, tooMany = s.spec.Backoff.after(s.Deaths, ready, exit.clean || exit.forced && s.useless == nil)
 	}
 	if s.Deaths == 0 {
 		s.leaveLoop()

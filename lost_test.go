@@ -1,0 +1,136 @@
+package sluice
+
+import (
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sluice-gateway/sluice/process"
+)
+
+// A crowd is clients that ask one after the other, all the time, and count.
+type crowd struct {
+	good, bad atomic.Int64
+	first     atomic.Pointer[string] // what the first failure was
+	stop      chan struct{}
+	clients   sync.WaitGroup
+}
+
+const crowdPause = 20 * time.Millisecond
+
+// newCrowd starts n clients of a server. end ends them.
+func newCrowd(g *rig, n int, method, path string) *crowd {
+	c := &crowd{stop: make(chan struct{})}
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: n}}
+	for range n {
+		c.clients.Go(func() {
+			for {
+				c.ask(client, method, URL(g.s.Addrs()[0])+path)
+				select {
+				case <-c.stop:
+					return
+				case <-time.After(crowdPause):
+				}
+			}
+		})
+	}
+	g.t.Cleanup(client.CloseIdleConnections)
+	return c
+}
+
+func (c *crowd) ask(client *http.Client, method, url string) {
+	r, _ := http.NewRequest(method, url, strings.NewReader(""))
+	resp, err := client.Do(r)
+	why := ""
+	if err != nil {
+		why = err.Error()
+	} else {
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if _, noPID := strconv.Atoi(string(body)); resp.StatusCode != 200 || err != nil || noPID != nil {
+			why = resp.Status + " " + string(body)
+		}
+	}
+	if why == "" {
+		c.good.Add(1)
+		return
+	}
+	c.bad.Add(1)
+	c.first.CompareAndSwap(nil, &why)
+}
+
+func (c *crowd) end() {
+	close(c.stop)
+	c.clients.Wait()
+}
+
+// Whatever is done to the processes, nobody who asks learns of it.
+func TestNothingIsLost(t *testing.T) {
+	const clients, restarts, reloads, kills, processes = 64, 20, 20, 200, 8
+	cfg := oneApp(t, processes)
+	g := start(t, cfg)
+	g.get("/")
+	c := newCrowd(g, clients, "GET", "")
+	for range restarts {
+		if err := g.s.Restart(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range reloads {
+		cfg := oneApp(t, processes)
+		cfg.Backends[0].Env["GENERATION"] = strconv.Itoa(i)
+		if err := g.s.Reload(cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	killed := 0
+	for killed < kills {
+		if pid := idleProcess(g); pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	c.end()
+	t.Logf("%d requests, %d failed; %d restarts, %d reloads, %d processes killed", c.good.Load()+c.bad.Load(), c.bad.Load(), restarts, reloads, killed)
+	if n := c.bad.Load(); n > 0 {
+		t.Errorf("%d of %d requests failed, the first: %s", n, n+c.good.Load(), *c.first.Load())
+	}
+	if c.good.Load() < clients*100 {
+		t.Errorf("%d requests: the test shows nothing", c.good.Load())
+	}
+}
+
+// idleProcess returns a process that takes requests and has none now, 0 if
+// there is none. It has been there for a while: one that dies young again and
+// again is not started again at once, whoever is to blame.
+func idleProcess(g *rig) int {
+	b := g.s.current.Load().backends["app"]
+	load := make(map[string]int)
+	for _, w := range b.pool.Status().Workers {
+		load[w.Address] = w.Load
+	}
+	b.recycler.mu.Lock()
+	address := make(map[int]string)
+	for _, m := range b.recycler.members {
+		address[m.PID] = m.Address
+	}
+	b.recycler.mu.Unlock()
+	var idle []int
+	for _, s := range b.group.Status() {
+		n, ok := load[address[s.PID]]
+		if ok && n == 0 && s.State == process.Ready && time.Since(s.Since) > process.DefaultPauseMin+200*time.Millisecond {
+			idle = append(idle, s.PID)
+		}
+	}
+	if len(idle) == 0 {
+		return 0
+	}
+	return idle[rand.IntN(len(idle))]
+}
