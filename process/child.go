@@ -180,6 +180,7 @@ func (r *running) describe(e end) Exit {
 		x.Advice = "another part of this program has waited for it, and must not"
 		return x
 	}
+	x.Status = e.status
 	x.Reason = inWords(e.status)
 	x.Advice = r.spec.advice(e.status, len(x.Output) == 0)
 	x.clean = e.status.Exited() && e.status.ExitStatus() == 0

@@ -15,9 +15,10 @@ type Exit struct {
 	PID    int // 0 if it could not be started
 	At     time.Time
 	Ran    time.Duration
-	Reason string   // in words: "exit status 3", "killed by SIGSEGV (segmentation fault)"
-	Advice string   // what to do about it; empty if nothing is wrong
-	Output []string // the last lines that it wrote
+	Reason string             // in words: "exit status 3", "killed by SIGSEGV (segmentation fault)"
+	Advice string             // what to do about it; empty if nothing is wrong
+	Output []string           // the last lines that it wrote
+	Status syscall.WaitStatus // if it was started, and could be waited for
 
 	clean  bool // exit status 0
 	forced bool // by a signal that somebody has sent

@@ -62,6 +62,7 @@ func NewGroup(spec Spec, n int, dir string) (*Group, error) {
 		return nil, spec.failed(err)
 	}
 	g := &Group{spec: spec, dir: dir, want: n, stop: make(chan struct{}), kill: make(chan struct{}), changed: make(chan struct{}), thread: newThread()}
+	g.spec.stopping = new(atomic.Pointer[stopping])
 	g.endStop = sync.OnceFunc(func() { close(g.stop) })
 	g.endKill = sync.OnceFunc(func() { close(g.kill) })
 	g.release = sync.OnceValue(g.releaseAll)

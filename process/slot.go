@@ -48,7 +48,8 @@ type hang struct {
 // A view is what others may know of a slot.
 type view struct {
 	Status
-	output func() []string // of the process that runs
+	output func() []string      // of the process that runs
+	signal func(syscall.Signal) // the same; nil if there is none
 }
 
 // run lives through the life of the slot, until its end.
@@ -152,7 +153,7 @@ func (s *slot) gone(exit Exit) (tooMany bool) {
 		}
 	}
 	s.Last = &exit
-	s.child, s.output, s.PID, s.readyAt, s.useless = nil, nil, 0, time.Time{}, nil
+	s.child, s.output, s.signal, s.PID, s.readyAt, s.useless = nil, nil, nil, 0, time.Time{}, nil
 	return tooMany
 }
 
@@ -211,7 +212,7 @@ func (s *slot) start() {
 	if s.Last != nil {
 		s.Restarts++
 	}
-	s.child, s.PID, s.output, s.Started = c, c.pid, c.output, time.Now()
+	s.child, s.PID, s.output, s.signal, s.Started = c, c.pid, c.output, c.signal, time.Now()
 	s.log.Debug("process started", slog.Int("pid", s.PID))
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -95,6 +96,8 @@ type Spec struct {
 	MaxMemory int64
 
 	Backoff Backoff
+
+	stopping *atomic.Pointer[stopping] // set by StopWith; nil in a Spec that has no group
 
 	// Refusal is what a connection gets, before it is closed, that was made
 	// OnDescriptor0 while no process is there and none will be until a pause
@@ -261,11 +264,16 @@ func (s *Spec) log() *slog.Logger {
 	return s.Log
 }
 
-func (s *Spec) stopSignal() syscall.Signal {
-	if s.StopSignal == 0 {
-		return syscall.SIGTERM
+func (s *Spec) stopSignal() syscall.Signal { return s.howToStop().signal }
+
+// howToStop returns how processes are asked to end.
+func (s *Spec) howToStop() stopping {
+	if s.stopping != nil {
+		if with := s.stopping.Load(); with != nil {
+			return *with
+		}
 	}
-	return s.StopSignal
+	return stopping{cmp.Or(s.StopSignal, syscall.SIGTERM), s.StopTimeout}
 }
 
 func (s *Spec) abortSignal() syscall.Signal {
@@ -279,6 +287,8 @@ func (s *Spec) abortTimeout() time.Duration { return orDefault(s.AbortTimeout, D
 
 func (s *Spec) drainTimeout() time.Duration { return orDefault(s.DrainTimeout, DefaultDrainTimeout) }
 
-func (s *Spec) stopTimeout() time.Duration { return orDefault(s.StopTimeout, DefaultStopTimeout) }
+func (s *Spec) stopTimeout() time.Duration {
+	return orDefault(s.howToStop().timeout, DefaultStopTimeout)
+}
 
 func (s *Spec) startTimeout() time.Duration { return orDefault(s.StartTimeout, DefaultStartTimeout) }

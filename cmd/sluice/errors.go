@@ -41,12 +41,15 @@ func unreadable(file string, err error) error {
 
 // printError prints an error, a line for each that was joined in it, and what
 // to do.
-func printError(w io.Writer, err error) {
+func printError(w io.Writer, err error) { printErrorAs(w, "sluice", err) }
+
+// printErrorAs is printError under another name than ours.
+func printErrorAs(w io.Writer, name string, err error) {
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(w, "sluice: %s\n", strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "sluice: "))
+		fmt.Fprintf(w, "%s: %s\n", name, strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "sluice: "))
 	}
-	if f, ok := errors.AsType[*failure](err); ok {
-		printHint(w, f.hint)
+	if f, ok := errors.AsType[*failure](err); ok && f.hint != "" {
+		fmt.Fprintf(w, "%s: hint: %s\n", name, f.hint)
 	}
 }
 

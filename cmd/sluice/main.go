@@ -24,6 +24,9 @@ const (
 )
 
 func main() {
+	if isSpawnFCGI(os.Args) {
+		os.Exit(runSpawnFCGI(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	}
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -81,7 +84,7 @@ Exit status: 0 good, 1 problems found or failed, 2 wrong usage.`,
 		}
 		return err
 	})
-	root.AddCommand(newServe(), newDemo(), newCheck(), newGet(), newPing())
+	root.AddCommand(newServe(), newDemo(), newCheck(), newGet(), newPing(), newSpawn("spawn"))
 	return root
 }
 

@@ -18,10 +18,12 @@ import (
 // The other programs are in programs_test.go.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"sluice":   main,
-		"worker":   workerMain,
-		"http-get": httpGetMain,
-		"await":    awaitMain,
+		"sluice":       main,
+		"spawn-fcgi":   main,
+		"worker":       workerMain,
+		"http-get":     httpGetMain,
+		"await":        awaitMain,
+		"tell-signals": tellSignalsMain,
 	})
 }
 
@@ -62,14 +64,17 @@ func send(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// quickRace is the value of GORACE for programs that tests start: the race
+// detector lets a program sleep for a second at its end.
+func quickRace() string { return cmp.Or(os.Getenv("GORACE"), "atexit_sleep_ms=0") }
+
 // TestScripts runs testdata/*.txt, which read like a session at a terminal.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fails": fails, "send": send},
 		Setup: func(env *testscript.Env) error {
-			// The race detector lets a program sleep for a second at its end.
-			env.Setenv("GORACE", cmp.Or(os.Getenv("GORACE"), "atexit_sleep_ms=0"))
+			env.Setenv("GORACE", quickRace())
 			return nil
 		},
 	})

@@ -136,3 +136,29 @@ func httpGetMain() {
 		}
 	}
 }
+
+// tellSignalsMain is "tell-signals FILE N": it writes the signals that it gets
+// to FILE, a line each, and ends after N of them. The first line says that it
+// listens to them.
+func tellSignalsMain() {
+	n, err := strconv.Atoi(os.Args[2])
+	if err != nil {
+		die(err)
+	}
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
+	f, err := os.OpenFile(os.Args[1], os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		die(err)
+	}
+	end := time.After(time.Minute) // none lives for longer
+	fmt.Fprintln(f, "listening")
+	for range n {
+		select {
+		case sig := <-signals:
+			fmt.Fprintln(f, sig)
+		case <-end:
+			os.Exit(9)
+		}
+	}
+}

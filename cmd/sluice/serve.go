@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-gateway/sluice"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/internal/address"
+	"github.com/sluice-gateway/sluice/internal/sdnotify"
 	"github.com/spf13/cobra"
 )
 
@@ -193,6 +194,7 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 	if ready != nil {
 		ready(s)
 	}
+	tellManager(o.Log, sdnotify.Ready("serving"))
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
@@ -204,7 +206,9 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 		case sig := <-signals:
 			switch {
 			case sig == syscall.SIGHUP && !stopping:
+				tellManager(o.Log, sdnotify.Reloading())
 				reload(s, load, o.Log)
+				tellManager(o.Log, sdnotify.Ready("serving"))
 			case sig == syscall.SIGUSR1 && !stopping:
 				restart(s, o.Log)
 			case sig == syscall.SIGHUP, sig == syscall.SIGUSR1:
@@ -214,9 +218,18 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 			default:
 				o.Log.Info("draining", slog.String("signal", sig.String()), slog.String("hint", "once more ends at once"))
 				stopping = true
+				tellManager(o.Log, sdnotify.Stopping())
 				stop()
 			}
 		}
+	}
+}
+
+// tellManager logs that the service manager, if there is one, does not know how
+// it is with us.
+func tellManager(log *slog.Logger, err error) {
+	if err != nil {
+		log.Warn("service manager not told", slog.Any("err", err))
 	}
 }
 

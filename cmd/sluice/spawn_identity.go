@@ -1,0 +1,187 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+)
+
+// An identity is whom the processes run as.
+type identity struct {
+	uid, gid int
+	groups   []int  // the supplementary ones
+	home     string // the user's, if -u names one
+}
+
+// A directory knows users and groups; the system's, but in tests.
+type directory struct {
+	user      func(name string) (*user.User, error)
+	userByID  func(id string) (*user.User, error)
+	group     func(name string) (*user.Group, error)
+	groupsOf  func(*user.User) ([]string, error)
+	uid, gid  int // our own
+	variables func(name string) string
+}
+
+func systemDirectory() directory {
+	return directory{user.Lookup, user.LookupId, user.LookupGroup, (*user.User).GroupIds, os.Geteuid(), os.Getegid(), os.Getenv}
+}
+
+// planIdentity resolves the users and groups. The flags win over USERID and
+// GROUPID, which count for root only, as in lighttpd's spawn-php.sh.
+func (f *spawnFlags) planIdentity(p *spawnPlan) error { return f.identify(p, systemDirectory()) }
+
+func (f *spawnFlags) identify(p *spawnPlan, d directory) (err error) {
+	userName, groupName := f.user, f.group
+	if d.uid == 0 && userName == "" && groupName == "" {
+		userName, groupName = d.variables("USERID"), d.variables("GROUPID")
+	}
+	if d.uid != 0 {
+		return f.identifyWithoutRoot(d)
+	}
+	if userName != "" || groupName != "" {
+		if p.identity, err = d.identity(userName, groupName); err != nil {
+			return err
+		}
+	}
+	return f.identifySocket(p, d)
+}
+
+// identifySocket says whom the unix socket belongs to.
+func (f *spawnFlags) identifySocket(p *spawnPlan, d directory) error {
+	if f.socketUser != "" {
+		uid, u, err := d.lookupUser(f.socketUser)
+		if err != nil {
+			return err
+		}
+		p.socketUID = uid
+		if u != nil {
+			p.sockGID, _ = strconv.Atoi(u.Gid)
+		}
+	}
+	if f.socketGroup != "" {
+		gid, err := d.lookupGroup(f.socketGroup)
+		if err != nil {
+			return err
+		}
+		p.sockGID = gid
+	}
+	return nil
+}
+
+// identifyWithoutRoot refuses what only root can do, unless it changes nothing.
+// spawn-fcgi does not do it either, but says nothing.
+func (f *spawnFlags) identifyWithoutRoot(d directory) error {
+	for _, flag := range []struct {
+		name, value string
+		same        bool
+	}{
+		{"-c", f.chroot, false},
+		{"-u", f.user, d.isUser(f.user)},
+		{"-g", f.group, d.isGroup(f.group)},
+		{"-U", f.socketUser, d.isUser(f.socketUser)},
+		{"-G", f.socketGroup, d.isGroup(f.socketGroup)},
+	} {
+		if flag.value != "" && !flag.same {
+			return failf("%s %s: only root may do that, and we are user %d", flag.name, flag.value, d.uid)
+		}
+	}
+	return nil
+}
+
+func (d directory) isUser(name string) bool {
+	uid, _, err := d.lookupUser(name)
+	return err == nil && uid == d.uid
+}
+
+func (d directory) isGroup(name string) bool {
+	gid, err := d.lookupGroup(name)
+	return err == nil && gid == d.gid
+}
+
+// identity returns who the user, or the group, or both, are.
+func (d directory) identity(userName, groupName string) (*identity, error) {
+	id := &identity{uid: d.uid, gid: -1}
+	var u *user.User
+	if userName != "" {
+		var err error
+		if id.uid, u, err = d.lookupUser(userName); err != nil {
+			return nil, err
+		}
+	}
+	if groupName != "" {
+		gid, err := d.lookupGroup(groupName)
+		if err != nil {
+			return nil, err
+		}
+		id.gid = gid
+	}
+	if u == nil {
+		if id.gid < 0 {
+			return nil, failf("couldn't find the user for uid %d and no group was specified: give -g", id.uid)
+		}
+		return id, nil
+	}
+	id.home = u.HomeDir
+	if id.gid < 0 {
+		id.gid, _ = strconv.Atoi(u.Gid)
+	}
+	if id.gid == 0 {
+		return nil, failf("I will not set gid to 0")
+	}
+	groups, err := d.groupsOf(u)
+	if err != nil {
+		return nil, failf("the groups of user %s: %v", userName, err)
+	}
+	for _, g := range groups {
+		if n, err := strconv.Atoi(g); err == nil && n != id.gid {
+			id.groups = append(id.groups, n)
+		}
+	}
+	return id, nil
+}
+
+// lookupUser returns the number of a user, and what is known of him: nil if
+// that is nothing but the number.
+func (d directory) lookupUser(name string) (uid int, u *user.User, err error) {
+	if n, err := strconv.ParseUint(name, 10, 31); err == nil && n > 0 {
+		u, err := d.userByID(name)
+		if err != nil {
+			if unknown := user.UnknownUserIdError(0); !errors.As(err, &unknown) {
+				return 0, nil, fail(fmt.Errorf("user %s: %w", name, err))
+			}
+			return int(n), nil, nil
+		}
+		return int(n), u, nil
+	}
+	if u, err = d.user(name); err != nil {
+		return 0, nil, failf("can't find user name %s", name)
+	}
+	if uid, err = strconv.Atoi(u.Uid); err != nil {
+		return 0, nil, failf("user %s has the number %q", name, u.Uid)
+	}
+	if uid == 0 {
+		return 0, nil, failf("I will not set uid to 0")
+	}
+	return uid, u, nil
+}
+
+func (d directory) lookupGroup(name string) (int, error) {
+	if n, err := strconv.ParseUint(name, 10, 31); err == nil && n > 0 {
+		return int(n), nil
+	}
+	g, err := d.group(name)
+	if err != nil {
+		return 0, failf("can't find group name %s", name)
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return 0, failf("group %s has the number %q", name, g.Gid)
+	}
+	if gid == 0 {
+		return 0, failf("I will not set gid to 0")
+	}
+	return gid, nil
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"os/user"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// testDirectory knows root, web (33, group 33, also in 50) and odd, whose
+// group is 0.
+func testDirectory(uid int, variables map[string]string) directory {
+	users := []user.User{
+		{Username: "root", Uid: "0", Gid: "0", HomeDir: "/root"},
+		{Username: "web", Uid: "33", Gid: "33", HomeDir: "/var/www"},
+		{Username: "odd", Uid: "34", Gid: "0"},
+	}
+	find := func(is func(user.User) bool, err error) (*user.User, error) {
+		for _, u := range users {
+			if is(u) {
+				return &u, nil
+			}
+		}
+		return nil, err
+	}
+	return directory{
+		user: func(name string) (*user.User, error) {
+			return find(func(u user.User) bool { return u.Username == name }, user.UnknownUserError(name))
+		},
+		userByID: func(id string) (*user.User, error) {
+			return find(func(u user.User) bool { return u.Uid == id }, user.UnknownUserIdError(1))
+		},
+		group: func(name string) (*user.Group, error) {
+			if gid, ok := map[string]string{"wheel": "0", "web": "33", "logs": "50"}[name]; ok {
+				return &user.Group{Gid: gid}, nil
+			}
+			return nil, user.UnknownGroupError(name)
+		},
+		groupsOf:  func(u *user.User) ([]string, error) { return []string{u.Gid, "50"}, nil },
+		uid:       uid,
+		gid:       uid,
+		variables: func(name string) string { return variables[name] },
+	}
+}
+
+func TestSpawnIdentity(t *testing.T) {
+	web := &identity{33, 33, []int{50}, "/var/www"}
+	script := map[string]string{"USERID": "web", "GROUPID": "logs"}
+	tests := []struct {
+		name      string
+		flags     spawnFlags
+		uid       int
+		variables map[string]string
+		want      *identity
+		socket    [2]int // user and group of it
+		err       string // a part of it
+	}{
+		{"nobody else", spawnFlags{}, 0, nil, nil, [2]int{-1, -1}, ""},
+		{"user", spawnFlags{user: "web"}, 0, nil, web, [2]int{-1, -1}, ""},
+		{"user by number", spawnFlags{user: "33"}, 0, nil, web, [2]int{-1, -1}, ""},
+		{"user and group", spawnFlags{user: "web", group: "logs"}, 0, nil, &identity{33, 50, []int{33}, "/var/www"}, [2]int{-1, -1}, ""},
+		{"group", spawnFlags{group: "logs"}, 0, nil, &identity{0, 50, nil, ""}, [2]int{-1, -1}, ""},
+		{"numbers without names", spawnFlags{user: "1234", group: "5678"}, 0, nil, &identity{1234, 5678, nil, ""}, [2]int{-1, -1}, ""},
+		{"socket's user", spawnFlags{socketUser: "web"}, 0, nil, nil, [2]int{33, 33}, ""},
+		{"socket's group", spawnFlags{user: "web", socketGroup: "logs"}, 0, nil, web, [2]int{-1, 50}, ""},
+		{"socket's user and group", spawnFlags{socketUser: "web", socketGroup: "50"}, 0, nil, nil, [2]int{33, 50}, ""},
+		{"the script's variables", spawnFlags{}, 0, script, &identity{33, 50, []int{33}, "/var/www"}, [2]int{-1, -1}, ""},
+		{"a flag before the variables", spawnFlags{user: "web"}, 0, map[string]string{"GROUPID": "logs"}, web, [2]int{-1, -1}, ""},
+		{"the variables without root", spawnFlags{}, 33, script, nil, [2]int{-1, -1}, ""},
+		{"ourselves", spawnFlags{user: "web", group: "web", socketUser: "33", socketGroup: "33"}, 33, nil, nil, [2]int{-1, -1}, ""},
+
+		{"user 0", spawnFlags{user: "root"}, 0, nil, nil, [2]int{}, "I will not set uid to 0"},
+		{"user by number 0", spawnFlags{user: "0"}, 0, nil, nil, [2]int{}, "can't find user name 0"},
+		{"unknown user", spawnFlags{user: "wbe"}, 0, nil, nil, [2]int{}, "can't find user name wbe"},
+		{"group 0", spawnFlags{group: "wheel"}, 0, nil, nil, [2]int{}, "I will not set gid to 0"},
+		{"group 0 of a user", spawnFlags{user: "odd"}, 0, nil, nil, [2]int{}, "I will not set gid to 0"},
+		{"unknown group", spawnFlags{group: "x"}, 0, nil, nil, [2]int{}, "can't find group name x"},
+		{"socket's user 0", spawnFlags{socketUser: "root"}, 0, nil, nil, [2]int{}, "I will not set uid to 0"},
+		{"number without name or group", spawnFlags{user: "1234"}, 0, nil, nil, [2]int{}, "give -g"},
+		{"chroot without root", spawnFlags{chroot: "/x"}, 33, nil, nil, [2]int{}, "-c /x: only root"},
+		{"user without root", spawnFlags{user: "odd"}, 33, nil, nil, [2]int{}, "-u odd: only root"},
+		{"group without root", spawnFlags{group: "logs"}, 33, nil, nil, [2]int{}, "-g logs: only root"},
+		{"socket's user without root", spawnFlags{socketUser: "odd"}, 33, nil, nil, [2]int{}, "-U odd: only root"},
+		{"socket's group without root", spawnFlags{socketGroup: "logs"}, 33, nil, nil, [2]int{}, "-G logs: only root"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &spawnPlan{socketUID: -1, sockGID: -1}
+			err := tt.flags.identify(p, testDirectory(tt.uid, tt.variables))
+			if (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Fatalf("%v, want %q", err, tt.err)
+			}
+			if err == nil && (!reflect.DeepEqual(p.identity, tt.want) || [2]int{p.socketUID, p.sockGID} != tt.socket) {
+				t.Errorf("%s, socket of %d:%d, want %+v, %v", fmt.Sprintf("%+v", p.identity), p.socketUID, p.sockGID, tt.want, tt.socket)
+			}
+		})
+	}
+}

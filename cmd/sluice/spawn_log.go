@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"log/syslog"
+	"os"
+	"sync"
+	"time"
+)
+
+// A spawnLog is where a supervisor, and its processes, write. In the background
+// that is --log-file, or else standard error if it is a file, or else the
+// system's log: a terminal or a pipe cannot be it, for whoever waits for its end
+// would wait as long as the supervisor lives.
+type spawnLog struct {
+	*slog.Logger
+	file    *os.File // what standard error becomes in the end; nil if it stays
+	nowhere bool     // nobody takes what is logged
+}
+
+// openLog opens the log of the plan.
+func (p *spawnPlan) openLog(stderr io.Writer) (*spawnLog, error) {
+	if p.logFile != "" {
+		f, err := openLogFile(p.logFile)
+		if err != nil {
+			return nil, fail(err)
+		}
+		log, err := newLog(f, p.logFormat, false)
+		return &spawnLog{Logger: log, file: f.file}, err
+	}
+	onStderr, err := newLog(stderr, p.logFormat, false)
+	if err != nil || !p.background || isFile(os.Stderr) {
+		return &spawnLog{Logger: onStderr}, err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fail(err)
+	}
+	system, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, p.name())
+	if err != nil {
+		return &spawnLog{Logger: slog.New(slog.DiscardHandler), file: null, nowhere: true}, nil
+	}
+	return &spawnLog{Logger: slog.New(&syslogHandler{w: system}), file: null}, nil
+}
+
+func isFile(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
+}
+
+// A logFile is a file that is opened again when it has been renamed, as
+// logrotate does.
+type logFile struct {
+	path string
+
+	mu     sync.Mutex
+	file   *os.File
+	looked time.Time
+}
+
+func openLogFile(path string) (*logFile, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("log file '%s': %s", path, errnoText(err))
+	}
+	return &logFile{path: path, file: f, looked: time.Now()}, nil
+}
+
+// Write implements io.Writer.
+func (l *logFile) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); now.Sub(l.looked) >= time.Second {
+		l.looked = now
+		l.follow()
+	}
+	return l.file.Write(b)
+}
+
+// follow opens the file anew if its path leads to another one, or nowhere. What
+// fails is tried again.
+func (l *logFile) follow() {
+	ours, err := l.file.Stat()
+	if err != nil {
+		return
+	}
+	if there, err := os.Stat(l.path); err == nil && os.SameFile(ours, there) {
+		return
+	}
+	if f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640); err == nil {
+		l.file.Close()
+		l.file = f
+	}
+}
+
+// A syslogHandler is a log that goes to the system's.
+type syslogHandler struct {
+	w     *syslog.Writer
+	attrs []slog.Attr
+}
+
+func (h *syslogHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo
+}
+func (h *syslogHandler) WithGroup(string) slog.Handler { return h }
+func (h *syslogHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &syslogHandler{h.w, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+}
+
+// Handle implements slog.Handler. Time and level are the system's.
+func (h *syslogHandler) Handle(ctx context.Context, rec slog.Record) error {
+	var b bytes.Buffer
+	text := slog.NewTextHandler(&b, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
+			return slog.Attr{}
+		}
+		return a
+	}})
+	if err := text.WithAttrs(h.attrs).Handle(ctx, rec); err != nil {
+		return err
+	}
+	switch {
+	case rec.Level >= slog.LevelError:
+		return h.w.Err(b.String())
+	case rec.Level >= slog.LevelWarn:
+		return h.w.Warning(b.String())
+	}
+	return h.w.Info(b.String())
+}
