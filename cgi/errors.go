@@ -1,6 +1,10 @@
 package cgi
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"io"
+)
 
 // An Error reports a failed exchange with an application. The clients of all
 // protocols return it.
@@ -36,3 +40,16 @@ func (e *Error) Timeout() bool {
 	var t interface{ Timeout() bool }
 	return errors.As(e.Err, &t) && t.Timeout()
 }
+
+// A ShortError is an answer that the application has ended, as it should, with
+// fewer bytes than its Content-Length: a fault of one page, not of the
+// connection. It wraps io.ErrUnexpectedEOF.
+type ShortError struct {
+	Got, Want int64 // bytes of the body
+}
+
+func (e *ShortError) Error() string {
+	return fmt.Sprintf("the application ended its answer after %d of the %d bytes of its Content-Length", e.Got, e.Want)
+}
+
+func (e *ShortError) Unwrap() error { return io.ErrUnexpectedEOF }

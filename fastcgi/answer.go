@@ -122,4 +122,13 @@ func (a *answer) closed(cause error) error {
 	return cause
 }
 
+// bodyLength returns how long the body of an answer must be, or -1 if that is
+// not known. Some answers announce one that they do not have (RFC 9112 §6.3).
+func bodyLength(method string, head cgi.Head) int64 {
+	if method == "HEAD" || head.Status == 204 || head.Status == 304 {
+		return -1
+	}
+	return head.ContentLength
+}
+
 var errEarly = fmt.Errorf("connection closed before the end of the response: %w", io.ErrUnexpectedEOF)

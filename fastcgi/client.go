@@ -24,7 +24,14 @@ import (
 // seen to stay open, none that was just used carries a request that cannot be
 // repeated. If a request on a new connection waits for its first byte, idle
 // connections are closed: an application with a fixed number of processes may
-// have none left that is not ours.
+// have none left that is not ours. If it is known how many connections the
+// application takes (FCGI_MAX_CONNS, from the question of Multiplex or from
+// [Client.Values]), one less than that is kept idle, so none if it takes one.
+//
+// What is not known to this Client it cannot make room for: if the application
+// has as many processes as this Client has idle connections, others wait until
+// IdleTimeout is over, twice. With few processes and more than one Client,
+// MaxIdle should be below their number, or negative.
 //
 // A time of zero means the default of that name, a negative one no limit.
 type Client struct {
@@ -32,7 +39,13 @@ type Client struct {
 	FirstByteTimeout time.Duration // from the request sent to the first byte of the answer
 	ReadTimeout      time.Duration // between two pieces of the answer
 	WriteTimeout     time.Duration // for one piece of the request
-	IdleTimeout      time.Duration // an unused connection is closed after this
+
+	// IdleTimeout is how long an unused connection is kept at the least;
+	// twice that at the most, because what is not used is looked for only so
+	// often. An address that is not used is then forgotten, and what was
+	// learnt of the application there. Zero means DefaultIdleTimeout;
+	// negative, until the application closes it, or Close is called.
+	IdleTimeout time.Duration
 
 	// Dial makes a connection, for those who want more than the net package
 	// does: TLS, a tunnel. Nil means [net.Dialer.DialContext].
@@ -43,9 +56,10 @@ type Client struct {
 	MaxIdle int
 
 	// Multiplex is how many requests may use one connection at the same time;
-	// zero or one means that each has its own. More of them do if the
-	// application says that it can (FCGI_MPXS_CONNS), and no more than it says
-	// (FCGI_MAX_REQS): it is asked once, on a connection of its own. Requests
+	// one or less means that each has its own, and more than 512 means 512.
+	// More than one do if the application says that it can (FCGI_MPXS_CONNS),
+	// and no more than it says (FCGI_MAX_REQS): it is asked once, on a
+	// connection of its own, while requests go on without the answer. Requests
 	// whose body is long or of unknown length have a connection to themselves
 	// unless the application knows our flow control (doc/flow-control.md).
 	Multiplex int
@@ -55,14 +69,21 @@ type Client struct {
 	AssumeMultiplex bool
 
 	// Window is how many bytes of an answer are taken before its reader asks
-	// for them. Zero means DefaultWindow. Beyond it a connection of its own is
-	// not read. On a shared one the others must not wait, so what comes goes
-	// to memory, up to MaxSpillMemory, and then to files without a name in
-	// SpillDir, up to MaxSpill; both bound all answers together, in bytes. An
-	// answer for which there is no room is ended with ErrSlowReader.
-	Window                   int
+	// for them. Zero or negative means DefaultWindow; the most is 2 GiB - 1.
+	// Beyond it a connection of its own is not read. On a shared one the
+	// others must not wait, so what comes goes to memory and then to files.
+	Window int
+
+	// MaxSpillMemory bounds what all answers together have in memory beyond
+	// their windows, and MaxSpill what they have in files, both in bytes. An
+	// answer for which there is no room is ended with ErrSlowReader. Zero
+	// means DefaultMaxSpillMemory and DefaultMaxSpill; negative, no limit.
 	MaxSpillMemory, MaxSpill int64
-	SpillDir                 string // "" means os.TempDir
+
+	// SpillDir is the folder of the files, which have no name there. Empty
+	// means os.TempDir. If none can be made in it, that is the end of an
+	// answer that needs one, as if there was no room.
+	SpillDir string
 
 	// MaxParams bounds the params of a request, in bytes on the wire. Zero
 	// means DefaultMaxParams; negative, no limit.
@@ -72,8 +93,8 @@ type Client struct {
 	// [cgi.HeadParser].
 	MaxHead, MaxFields int
 
-	// Log takes what applications write to STDERR, one line an event. Nil
-	// discards it.
+	// Log takes what applications write to STDERR, one line an event, up to
+	// 64 KiB of each request. Nil discards it.
 	Log *slog.Logger
 
 	setUp sync.Once
@@ -91,13 +112,22 @@ type Client struct {
 // more. When ctx is done the exchange ends: its connection is closed, or, if
 // others share it, the application is sent ABORT_REQUEST.
 //
+// Of a request body whose length is known no more than that is sent, and one
+// that is shorter fails the exchange. An answer that is shorter than its
+// Content-Length is given as it is, and its body then ends with an error, which
+// wraps a [*cgi.ShortError] unless the connection was lost. Both errors wrap
+// io.ErrUnexpectedEOF.
+//
 // The error is an *Error, or ctx's. Nothing is sent twice: whether the request
-// may be is what [cgi.Error.SafeToRetry] says. There are two exceptions, in
-// which the application cannot have seen it: a kept connection turns out to be
-// closed before anything was sent, and the application refuses to multiplex.
+// may be is what [cgi.Error.SafeToRetry] says. There are three exceptions, in
+// which the application has not begun with it: a kept connection turns out to
+// be closed before anything was sent, the application refuses to multiplex, or
+// it takes no more requests on a connection that several share.
 func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.Request) (*cgi.Response, error) {
 	c.setUp.Do(func() {
-		c.spill.Dir, c.spill.MaxMemory, c.spill.MaxFiles = c.SpillDir, c.MaxSpillMemory, c.MaxSpill
+		c.spill.Dir = c.SpillDir
+		c.spill.MaxMemory = orDefault(c.MaxSpillMemory, DefaultMaxSpillMemory)
+		c.spill.MaxFiles = orDefault(c.MaxSpill, DefaultMaxSpill)
 	})
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -125,8 +155,9 @@ func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.
 		if !ok || ctx.Err() != nil {
 			return nil, err
 		}
-		if h.refused(cn, failed) && want != ownConn && canSendAgain(r) {
-			want = ownConn
+		first := want != anyConn || !kept && x.id == FirstRequestID
+		if other := h.refused(cn, failed, first); other > want && failed.SafeToRetry && canSendAgain(r) {
+			want = other
 			continue
 		}
 		if !kept || !failed.SafeToRetry || failed.Refused || failed.Timeout() {
@@ -134,8 +165,8 @@ func (c *Client) RoundTrip(ctx context.Context, network, address string, r *cgi.
 		}
 		h.forget(cn.age) // the other kept connections are as old as this one
 		failed.Stale = true
-		if failed.Sent > 0 || want == newConn {
-			return nil, err
+		if failed.Sent > 0 || want == newConn || x.head > 0 && !canSendAgain(r) {
+			return nil, err // the body may have been read
 		}
 		want = newConn
 	}

@@ -3,6 +3,7 @@ package fastcgi
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -94,4 +95,65 @@ func TestEarlyAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lengths are requests whose STDIN or DATA has another length than announced.
+func lengths(method string, has, announced int64) map[string]*cgi.Request {
+	body := func() cgi.Body { return &once{Reader: io.LimitReader(zeros{}, has)} }
+	stdin := post(body(), announced)
+	stdin.Method = method
+	data := get("/")
+	data.Method, data.Role, data.Data = method, cgi.Filter, &cgi.Data{Body: body(), Length: announced}
+	return map[string]*cgi.Request{"request body": stdin, "filter data": data}
+}
+
+// A body that is shorter than announced must not look whole to the application,
+// and is no fault of its connection.
+func TestBodyShorterThanAnnounced(t *testing.T) {
+	a := startMux(t, &Server{Handler: sums{}, Filter: sums{}})
+	for _, method := range []string{"POST", "PUT"} {
+		for _, has := range []int64{0, 1, 9, sendBuffer, sendBuffer + 9} {
+			for name, c := range map[string]*Client{"own": newClient(t, &Client{}), "shared": muxClientOf(t, a)} {
+				for stream, r := range lengths(method, has, has+1) {
+					_, body, err := fetch(t.Context(), c, a.addr, r)
+					failed, ok := errors.AsType[*Error](err)
+					want := fmt.Sprintf("%s: ends 1 bytes before its length of %d", stream, has+1)
+					if !ok || failed.Op != "send" || failed.SafeToRetry || failed.Stale || !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), want) {
+						t.Errorf("%s of %d bytes, %s connection: %q, %+v, want an error of sending with %q", method, has, name, body, err, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Of a body that is longer than announced the application gets what it was told,
+// and no more is read.
+func TestBodyLongerThanAnnounced(t *testing.T) {
+	a := startMux(t, &Server{Handler: sums{}, Filter: sums{}})
+	for _, announced := range []int64{0, 1, 9, sendBuffer, sendBuffer + 9} {
+		for name, c := range map[string]*Client{"own": newClient(t, &Client{}), "shared": muxClientOf(t, a)} {
+			for stream, r := range lengths("POST", announced+100, announced) {
+				want := sumsOf(int(announced), -1)
+				body := r.Body
+				if r.Data != nil {
+					want, body = sumsOf(0, int(announced)), r.Data.Body
+				}
+				if _, got, err := fetch(t.Context(), c, a.addr, r); err != nil || got != want {
+					t.Errorf("%s of %d bytes, %s connection: %q, %v, want %q", stream, announced, name, got, err, want)
+				}
+				if n, _ := io.Copy(io.Discard, body); n != 100 {
+					t.Errorf("%s of %d bytes, %s connection: %d bytes are left, want 100", stream, announced, name, n)
+				}
+			}
+		}
+	}
+}
+
+// muxClientOf is a client that takes for granted that a multiplexes, and has
+// flow control.
+func muxClientOf(t *testing.T, a *muxApp) *Client {
+	c, h := muxHost(t, &Client{}, a.addr)
+	h.mux.window = DefaultMaxBodyAhead
+	return c
 }

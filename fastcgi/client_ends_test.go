@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -96,6 +97,7 @@ func TestAnswerAndBodyEnd(t *testing.T) {
 					withKept(t, &Client{IdleTimeout: -1}, serve, func(t *testing.T, k *kept) {
 						h := k.client.host("unix", nowhere)
 						h.idle[0].lastID = 1
+						h.echoes.Store(true)
 						body := newPacedBody(size)
 						resp, err := k.client.RoundTrip(context.Background(), "unix", nowhere, post(body, length))
 						if err != nil {
@@ -214,7 +216,8 @@ func TestLateBytes(t *testing.T) {
 }
 
 // An application that gives all its answers the id 1 costs one request, once,
-// and one that echoes ids is not taken for it.
+// and never one that it may not be sent again; one that echoes ids is not taken
+// for it. What was learnt of another application at the address counts no more.
 func TestOneID(t *testing.T) {
 	var echo atomic.Bool
 	a := startApp(t, func(_ int, c *appConn) {
@@ -228,23 +231,46 @@ func TestOneID(t *testing.T) {
 			c.answer(hello)
 		}
 	})
-	for _, echoes := range []bool{false, true} {
-		echo.Store(echoes)
+	for _, tt := range []struct {
+		methods string // in turns
+		echoes  bool   // the application
+		before  bool   // another one at the address did
+		failed  int
+		learnt  bool
+	}{
+		{"GET", false, false, 1, true},
+		{"GET", true, false, 0, true},
+		{"POST", false, false, 0, false},
+		{"POST", true, false, 0, false},
+		{"POST", false, true, 0, false},
+		{"POST GET", false, false, 1, true},
+		{"POST GET", true, false, 0, true},
+		{"GET POST POST", false, true, 1, true},
+	} {
+		echo.Store(tt.echoes)
 		c := newClient(t, &Client{})
+		h := c.host("unix", a.addr)
+		if tt.before {
+			h.echoes.Store(true)
+			h.forget(h.age)
+		}
 		failed := 0
-		for range 10 {
-			if _, body, err := fetch(t.Context(), c, a.addr, get("/")); err != nil {
+		methods := strings.Fields(tt.methods)
+		for i := range 10 {
+			r := get("/")
+			r.Method = methods[i%len(methods)]
+			_, body, err := fetch(t.Context(), c, a.addr, r)
+			if e, ok := errors.AsType[*Error](err); ok && e.SafeToRetry {
 				failed++
-			} else if body != "hello" {
-				t.Errorf("%q", body)
+			} else if err != nil || body != "hello" {
+				t.Errorf("%+v: %s: %q, %v", tt, r.Method, body, err)
 			}
 		}
-		if want := map[bool]int{false: 1, true: 0}[echoes]; failed != want {
-			t.Errorf("echoes ids: %v: %d requests failed, want %d", echoes, failed, want)
+		if failed != tt.failed {
+			t.Errorf("%+v: %d requests failed, want %d", tt, failed, tt.failed)
 		}
-		h := c.host("unix", a.addr)
-		if h.oneID.Load() == echoes || h.echoes.Load() != echoes {
-			t.Errorf("echoes ids: %v: learnt %v and %v", echoes, h.oneID.Load(), h.echoes.Load())
+		if h.oneID.Load() != (tt.learnt && !tt.echoes) || h.echoes.Load() != (tt.learnt && tt.echoes) {
+			t.Errorf("%+v: learnt %v and %v", tt, h.oneID.Load(), h.echoes.Load())
 		}
 	}
 }

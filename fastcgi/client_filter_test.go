@@ -32,3 +32,15 @@ func TestFilterLeavesItsInput(t *testing.T) {
 		}
 	}
 }
+
+// A filter whose file has no body gets an empty one.
+func TestFilterWithoutData(t *testing.T) {
+	a := startMux(t, &Server{Filter: sums{}, Handler: &muxHandler{}})
+	for name, c := range map[string]*Client{"own": newClient(t, &Client{}), "shared": muxClient(t, &Client{}, a)} {
+		r := get("/")
+		r.Role, r.Data = cgi.Filter, &cgi.Data{}
+		if _, body, err := fetch(t.Context(), c, a.addr, r); err != nil || body != sumsOf(0, 0) {
+			t.Errorf("%s connection: %q, %v, want %q", name, body, err, sumsOf(0, 0))
+		}
+	}
+}

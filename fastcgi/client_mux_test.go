@@ -367,3 +367,20 @@ func TestMultiplexLost(t *testing.T) {
 		t.Errorf("%d requests were lost, want the 5 that were on the connection", n)
 	}
 }
+
+// A window may be as small as one byte.
+func TestMultiplexSmallWindow(t *testing.T) {
+	for _, window := range []int{1, 2, 3} {
+		a := startMux(t, &Server{Handler: &muxHandler{}, MaxBodyAhead: window})
+		c := muxClient(t, &Client{Window: window}, a)
+		hellos(t, c, a.addr, 20)
+		r := post(cgi.BytesBody(make([]byte, 100)), 100)
+		r.Target = "/sum"
+		if _, body, err := fetch(t.Context(), c, a.addr, r); err != nil || body != "100 <nil>" {
+			t.Errorf("window of %d: %q, %v", window, body, err)
+		}
+		if n := a.conns.Load(); n > 1 { // none if it was there already
+			t.Errorf("window of %d: %d connections, want 1 at the most", window, n)
+		}
+	}
+}

@@ -261,14 +261,13 @@ func TestBadAnswerOnSharedConnection(t *testing.T) {
 		stays  bool // the connection
 	}{
 		{"WINDOW_UPDATE of 1", func(id uint16) []byte {
-			return AppendEndRequest(AppendWindowUpdate(nil, id, 1), id, End{Status: Overloaded})
+			return AppendEndRequest(AppendWindowUpdate(nil, id, 1), id, End{Status: UnknownRole})
 		}, true},
 		{"bad head", func(id uint16) []byte { return out(id, "no head\x00\n\n") }, true},
 		{"END in the head", func(id uint16) []byte { return AppendEndRequest(out(id, "A: "), id, End{}) }, true},
-		{"OVERLOADED", func(id uint16) []byte { return AppendEndRequest(nil, id, End{Status: Overloaded}) }, true},
 		{"UNKNOWN_ROLE", func(id uint16) []byte { return AppendEndRequest(nil, id, End{Status: UnknownRole}) }, true},
 		{"unknown management record", func(id uint16) []byte {
-			return append(AppendHeader(nil, 99, 0, 0, 0), AppendEndRequest(nil, id, End{Status: Overloaded})...)
+			return append(AppendHeader(nil, 99, 0, 0, 0), AppendEndRequest(nil, id, End{Status: UnknownRole})...)
 		}, true},
 		{"a request that is not active", func(id uint16) []byte { return out(id+1, "A: b\n\n") }, false},
 		{"one that is over", func(id uint16) []byte { return AppendEndRequest(AppendEndRequest(nil, id, End{}), id, End{}) }, false},
@@ -276,6 +275,13 @@ func TestBadAnswerOnSharedConnection(t *testing.T) {
 		{"a record of the web server", func(id uint16) []byte { return AppendEnd(nil, TypeStdin, id) }, false},
 		{"request id 0", func(uint16) []byte { return out(0, "A: b\n\n") }, false},
 		{"END of 3 bytes", func(id uint16) []byte { return append(AppendHeader(nil, TypeEndRequest, id, 3, 0), 1, 2, 3) }, false},
+		{"WINDOW_UPDATE of one that is over", func(id uint16) []byte {
+			return AppendWindowUpdate(AppendEndRequest(nil, id, End{Status: UnknownRole}), id, 1)
+		}, true},
+		{"WINDOW_UPDATE of one that was never begun", func(id uint16) []byte {
+			return AppendEndRequest(AppendWindowUpdate(nil, id+1, 1), id, End{Status: UnknownRole})
+		}, true},
+		{"STDOUT beyond its credit", func(id uint16) []byte { return out(id, "A: b\n\n"+strings.Repeat("x", 1000-5)) }, false},
 		{"WINDOW_UPDATE of 3 bytes", func(id uint16) []byte { return append(AppendHeader(nil, TypeWindowUpdate, id, 3, 0), 1, 2, 3) }, false},
 		{"WINDOW_UPDATE of 0", func(id uint16) []byte { return AppendWindowUpdate(nil, id, 0) }, false},
 		{"too large a window", func(id uint16) []byte {
@@ -297,7 +303,7 @@ func TestBadAnswerOnSharedConnection(t *testing.T) {
 					}
 				})
 			}
-			withShared(t, &Client{IdleTimeout: -1}, 1000, serve, func(t *testing.T, s *shared) {
+			withShared(t, &Client{IdleTimeout: -1, Window: 1000}, 1000, serve, func(t *testing.T, s *shared) {
 				other := make(chan error, 1)
 				go func() {
 					_, err := s.do(get("/other"))
@@ -371,6 +377,66 @@ func TestRefusedWithBody(t *testing.T) {
 			}
 			if h.shareFor(get("/")) != 1 {
 				t.Error("the application is still taken to multiplex")
+			}
+			select {
+			case <-gone:
+			case <-time.After(5 * time.Second):
+				t.Error("the connection that was refused is still open")
+			}
+		})
+	}
+}
+
+// An application that takes no more requests on a connection that several share
+// gets them on another one, and the first one is used no more. If it refuses
+// there, too, it is asked no more than that.
+func TestOverloadedOnSharedConnection(t *testing.T) {
+	for name, tt := range map[string]struct {
+		body  cgi.Body
+		first bool // it refuses on the first connection only
+		ok    bool
+	}{
+		"one connection": {nil, true, true},
+		"body rewound":   {cgi.BytesBody([]byte("a body")), true, true},
+		"cannot go back": {&once{Reader: strings.NewReader("a body")}, true, false},
+		"all":            {nil, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var full atomic.Bool
+			gone := make(chan bool)
+			a := startApp(t, func(n int, c *appConn) {
+				c.each("", func(p Piece, _ string) {
+					switch {
+					case !stdinEnds(p):
+					case full.Load() && (n == 0 || !tt.first):
+						c.Write(AppendEndRequest(nil, p.ID, End{Status: Overloaded}))
+					default:
+						c.Write(answerTo(p.ID, hello))
+					}
+				})
+				if n == 0 {
+					close(gone)
+				}
+			})
+			c, _ := muxHost(t, &Client{}, a.addr)
+			defer c.Close()
+			hellos(t, c, a.addr, 1)
+			full.Store(true)
+			for i := range 10 {
+				r := get("/")
+				if tt.body != nil && i == 0 {
+					r = post(tt.body, 6)
+				}
+				_, got, err := fetch(t.Context(), c, a.addr, r)
+				failed, refused := errors.AsType[*Error](err)
+				ok := tt.ok || tt.first && i > 0
+				if ok && (err != nil || got != "hello") || !ok && (!refused || !failed.Refused || !failed.SafeToRetry) {
+					t.Errorf("request %d: %q, %v, want an answer (%v) or a refusal", i, got, err, ok)
+				}
+			}
+			// On a machine that takes seconds for this it may be another one.
+			if n := a.conns.Load(); n < 2 || n > 2 && tt.first || n > 5 {
+				t.Errorf("%d connections, want 2", n)
 			}
 			select {
 			case <-gone:

@@ -395,6 +395,58 @@ func TestStuckSharedConnection(t *testing.T) {
 	})
 }
 
+// The head of a request that waits behind a write on its connection has not been
+// sent when that write fails: any request can be asked again then. It may be on
+// its way yet if only this one request has lost patience.
+func TestHeadBehindAnotherWrite(t *testing.T) {
+	for name, tt := range map[string]struct {
+		client  *Client
+		close   bool // the application closes after a second, and does not read
+		body    cgi.Body
+		sent    bool // of the request behind
+		again   bool // it may be sent again
+		resent  bool // and is, to nowhere
+		timeout bool
+	}{
+		"write timeout":      {client: &Client{WriteTimeout: time.Second}, again: true, timeout: true},
+		"first byte timeout": {client: &Client{WriteTimeout: 10 * time.Second, FirstByteTimeout: time.Second}, sent: true, timeout: true},
+		"close":              {client: &Client{}, close: true, again: true, resent: true},
+		"close, with body":   {client: &Client{}, close: true, body: cgi.BytesBody([]byte("body")), again: true, resent: true},
+		"close, body once":   {client: &Client{}, close: true, body: &once{Reader: strings.NewReader("body")}, again: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.client.IdleTimeout = -1
+			serve := func(c *appConn) {
+				c.request()
+				c.answer(hello)
+				if tt.close {
+					time.Sleep(time.Second)
+				} else {
+					time.Sleep(30 * time.Minute)
+				}
+			}
+			withShared(t, tt.client, 0, serve, func(t *testing.T, s *shared) {
+				s.hello(t)
+				first := make(chan error)
+				go func() {
+					_, err := s.do(post(nil, 0))
+					first <- err
+				}()
+				synctest.Wait()
+				_, err := s.do(post(tt.body, 4))
+				failed, ok := errors.AsType[*Error](err)
+				if !ok || (failed.Sent > 0) != tt.sent || failed.SafeToRetry != tt.again || failed.Timeout() != tt.timeout || (failed.Op == "dial") != tt.resent {
+					t.Errorf("error %v (%+v), want sent %v, again %v, resent %v", err, failed, tt.sent, tt.again, tt.resent)
+				}
+				err = <-first
+				if failed, ok := errors.AsType[*Error](err); !ok || failed.Sent == 0 || failed.SafeToRetry {
+					t.Errorf("the request before: error %v (%+v), want one that may have been sent", err, failed)
+				}
+			})
+		})
+	}
+}
+
 // Who tells the application that it may send more does not wait for it to
 // read that.
 func TestStuckWindowUpdate(t *testing.T) {

@@ -18,9 +18,10 @@ type conn struct {
 	host *host
 	nc   net.Conn
 	out  outbox
-	most int  // requests at a time
-	keep bool // the application is asked to leave it open
-	age  int  // of the host, when it was made
+	put  int64 // under the outbox's lock: bytes that were put into it
+	most int   // requests at a time
+	keep bool  // the application is asked to leave it open
+	age  int   // of the host, when it was made
 
 	answers atomic.Int32 // complete ones
 	flow    atomic.Int64 // window that the application has agreed to give us; 0: none
@@ -88,7 +89,7 @@ func (c *conn) begin(x *exchange) error {
 	}
 	if c.streams == nil {
 		x.id = FirstRequestID
-		if c.lastID == 1 && !c.host.oneID.Load() {
+		if c.lastID == 1 && c.host.mayUseTwo(x.r) {
 			x.id = 2
 		}
 		c.only, c.lastID = x, x.id
@@ -136,13 +137,39 @@ var (
 	errUnasked = fmt.Errorf("%w: the application sent something without being asked", ErrMalformed)
 )
 
+// add adds records to the outbox, and returns where they begin among all that
+// were put into it.
+func (c *conn) add(put func(dst []byte) []byte) (from int64) {
+	c.out.add(func(dst []byte) []byte {
+		n := len(dst)
+		dst = put(dst)
+		from, c.put = c.put, c.put+int64(len(dst)-n)
+		return dst
+	})
+	return from
+}
+
+// neverSent reports whether records that begin there are lost, all of them: no
+// write of them has begun, and none will.
+func (c *conn) neverSent(from int64) bool {
+	if c.out.failed() == nil {
+		return false
+	}
+	never := false
+	c.out.add(func(dst []byte) []byte { // what is left there, and stays
+		never = from >= c.put-int64(len(dst))
+		return dst
+	})
+	return never
+}
+
 // askFlow asks for flow control. The question goes out with the first request,
 // which is sent as if it had been agreed to.
 func (c *conn) askFlow(window int64) {
 	c.mu.Lock()
 	c.assumed = window
 	c.mu.Unlock()
-	c.out.add(func(dst []byte) []byte { return appendFlowQuestion(dst, c.host.client.window()) })
+	c.add(func(dst []byte) []byte { return appendFlowQuestion(dst, c.host.client.window()) })
 }
 
 // agreeFlow takes the answer. It may be a no: another application has taken
@@ -220,7 +247,7 @@ func (c *conn) release(x *exchange, reusable bool) {
 	if shared && (!reusable || len(c.aborted) >= maxAborted) {
 		c.retired = true
 	}
-	unwanted := idle && (c.retired || c.host.client.maxIdle() < 0)
+	unwanted := idle && (c.retired || c.host.maxIdle() <= 0)
 	c.mu.Unlock()
 	if x.id != 0 {
 		c.answers.Add(1)

@@ -130,6 +130,9 @@ func (c *conn) find(p Piece) (*exchange, error) {
 		if x := c.streams[p.ID]; x != nil && !x.over {
 			return x, nil
 		}
+		if p.Type == TypeWindowUpdate && c.flow.Load() > 0 {
+			return nil, nil // it has crossed the end of the request on its way
+		}
 		return nil, fmt.Errorf("%w: %v for request %d, which is not active", ErrMalformed, p.Type, p.ID)
 	}
 	switch x := c.only; {

@@ -16,23 +16,27 @@ import (
 // the caller, who waits for the answer and reads its body; the connection's
 // reader, who feeds it; and, if there is a request body, the sender.
 type exchange struct {
-	ctx     context.Context
-	c       *conn
-	r       *cgi.Request
-	id      uint16
-	over    bool        // under conn.mu: the answer has ended
-	started time.Time   // set on a new connection
-	stall   *time.Timer // the same; or runs until an answer that was aborted must end
-	asked   time.Time   // since when the next of STDOUT is waited for; the caller's
-	pieces  int         // of STDOUT, when that began; the caller's
-	waiter  *waiter     // the caller's; nil after finish
-
-	sent     atomic.Int64 // bytes of the request that the kernel took
+	ctx      context.Context
+	c        *conn
+	r        *cgi.Request
+	id       uint16
+	over     bool // under conn.mu: the answer has ended
 	finished atomic.Bool
-	credit   credit // for STDIN and DATA
-	bodies   []stream
-	sender   sender
+	place                // in the application's queue, on a new connection
+	stall    *time.Timer // runs until an answer that was aborted must end
+	asked    time.Time   // since when the next of STDOUT is waited for; the caller's
+	pieces   int         // of STDOUT, when that began; the caller's
+	waiter   *waiter     // the caller's; nil after free
+	length   int64       // of the body, as the application has announced it, or -1; the caller's
 
+	sent   atomic.Int64 // bytes of the request that the kernel took, see sentBytes
+	head   int64        // bytes of the head, on a shared connection
+	headAt int64        // where it is in the outbox
+	credit credit       // for STDIN and DATA
+	bodies []stream
+	sender sender
+
+	reading  sync.Mutex // held while the body is read
 	mu       sync.Mutex // guards what follows
 	changed  sync.Cond  // the caller took some of the body, or will not
 	a        answer
@@ -41,14 +45,15 @@ type exchange struct {
 	err      error         // why there is no (further) answer
 	sendErr  error
 	sending  bool
-	dirty    bool // the connection cannot be used again
-	timed    bool // a deadline has been set on the connection
-	held     bool // the reader has still to look at what follows the end of the answer
-	settled  bool // the connection is not ours any more
-	released bool // and may be another's
-	aborted  bool // the application was asked to end the answer
-	waiting  bool // noted with the host as a request on a new connection
-	taken    int  // bytes of the body that the caller took and the application was not told of
+	dirty    bool  // the connection cannot be used again
+	timed    bool  // a deadline has been set on the connection
+	held     bool  // the reader has still to look at what follows the end of the answer
+	settled  bool  // the connection is not ours any more
+	released bool  // and may be another's
+	aborted  bool  // the application was asked to end the answer
+	waiting  bool  // noted with the host as a request on a new connection
+	taken    int   // bytes of the answer that the caller took and the application was not told of
+	may      int64 // bytes of the answer that may still come, if there is flow control
 
 	rest []byte // of the body, what the caller has in hand
 	resp cgi.Response
@@ -59,6 +64,7 @@ func newExchange(ctx context.Context, c *conn, r *cgi.Request) *exchange {
 	x := &exchange{ctx: ctx, c: c, r: r, waiter: w, token: w.token}
 	x.changed.L = &x.mu
 	client := c.host.client
+	x.may = int64(client.window())
 	x.a.parser.MaxBytes, x.a.parser.MaxFields = client.MaxHead, client.MaxFields
 	x.a.body.Store, x.a.body.Window = &client.spill, client.window()
 	if c.most == 1 {
@@ -73,8 +79,8 @@ func newExchange(ctx context.Context, c *conn, r *cgi.Request) *exchange {
 // run sends the request and waits for the head of its answer.
 func (x *exchange) run(head []byte) (*cgi.Response, error) {
 	if x.c.answers.Load() == 0 && x.c.most == 1 {
-		x.started, x.waiting = time.Now(), true
-		x.c.host.wait(x)
+		x.waiting = true
+		x.c.host.wait(&x.place)
 	}
 	if err := x.send(head); err != nil {
 		x.abort(err)
@@ -106,6 +112,7 @@ func (x *exchange) awaitHead() (cgi.Head, error) {
 		}
 		switch {
 		case have:
+			x.length = bodyLength(x.r.Method, head)
 			return head, nil
 		case err != nil:
 			return head, x.failed("receive", err)
@@ -127,14 +134,14 @@ func (x *exchange) failed(op string, err error) error {
 	x.mu.Lock()
 	begun, answering := x.a.started, x.answering()
 	x.mu.Unlock()
-	e := &Error{Protocol: "fastcgi", Op: op, Addr: x.c.host.name, Sent: x.sent.Load(), Err: dial.Bare(err)}
+	e := &Error{Protocol: "fastcgi", Op: op, Addr: x.c.host.name, Sent: x.sentBytes(), Err: dial.Bare(err)}
 	sending, ok := errors.AsType[*sendError](err)
 	if ok {
 		e.Op = "send"
 	}
 	_, wrongID := errors.AsType[*wrongIDError](err)
-	e.SafeToRetry = e.Sent == 0 && !errors.Is(err, ErrTooLong) && !(ok && sending.body) ||
-		!begun && (dial.Broken(err) || wrongID) && x.r.Idempotent()
+	ours := ok && sending.body || errors.Is(err, ErrTooLong) // would go wrong again
+	e.SafeToRetry = !ours && (e.Sent == 0 || !begun && (dial.Broken(err) || wrongID) && x.r.Idempotent())
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		e.Op, e.Refused, e.SafeToRetry = "answer", refused.notNow(), refused.notNow() && !answering
 	}
@@ -151,10 +158,13 @@ func (x *exchange) feed(p Piece) (end bool, err error) {
 		}
 		return false, err
 	}
+	if err = x.count(p); err != nil {
+		return false, err
+	}
 	err = x.a.feed(p)
 	if x.waiting {
 		x.waiting = false
-		x.c.host.answered(x)
+		x.c.host.answered(&x.place)
 	}
 	switch {
 	case x.a.end:
@@ -174,4 +184,17 @@ func (x *exchange) feed(p Piece) (end bool, err error) {
 		x.stopAnswer()
 	}
 	return false, nil
+}
+
+// count counts what comes against the credit that the application has, if it
+// keeps to one (doc/flow-control.md). x.mu is held.
+func (x *exchange) count(p Piece) error {
+	if p.Type != TypeStdout {
+		return nil
+	}
+	x.may -= int64(len(p.Content))
+	if x.may < 0 && x.c.flow.Load() > 0 {
+		return errorf("STDOUT of request %d is %d bytes more than its credit", x.id, -x.may)
+	}
+	return nil
 }

@@ -17,7 +17,7 @@ func (x *exchange) stopAnswer() {
 		return
 	}
 	x.aborted = true
-	x.c.out.add(func(dst []byte) []byte { return AppendHeader(dst, TypeAbortRequest, x.id, 0, 0) })
+	x.c.add(func(dst []byte) []byte { return AppendHeader(dst, TypeAbortRequest, x.id, 0, 0) })
 	x.c.flush()
 }
 
@@ -143,7 +143,6 @@ func (x *exchange) finish() {
 	if x.finished.Swap(true) {
 		return
 	}
-	x.waiter.timer.Stop()
 	x.mu.Lock()
 	waiting := x.waiting
 	x.waiting = false
@@ -158,24 +157,23 @@ func (x *exchange) finish() {
 	}
 	end := x.a.end
 	if end || x.a.discard {
-		x.a.body.Close()
+		x.a.body.Drop() // and not what is still being read
 	}
 	x.log.End()
 	x.changed.Broadcast()
 	x.mu.Unlock()
+	x.signal() // whoever reads
 	if waiting {
-		x.c.host.answered(x)
+		x.c.host.answered(&x.place)
 	}
 	if !drain && !end {
 		x.drop(errUnwanted)
 	}
-	x.rest = nil
 	x.sender.stop(x)
 	if end {
 		x.awaitRelease()
 	}
-	x.c.putWaiter(x.waiter)
-	x.waiter = nil
+	x.free()
 }
 
 // awaitRelease waits until the connection is given back, which the reader is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,16 +20,17 @@ type host struct {
 	network, address, name string
 
 	mu      sync.Mutex
-	idle    []*conn     // the last one was used last, so that a surplus grows old
-	shared  []*conn     // that carry several requests at a time
-	waiting []*exchange // on new connections, without a byte of answer; oldest first
-	age     int         // goes up when all connections until then are given up
+	idle    []*conn  // the last one was used last, so that a surplus grows old
+	shared  []*conn  // that carry several requests at a time
+	waiting []*place // on new connections, without a byte of answer; oldest first
+	age     int      // goes up when all connections until then are given up
 	keeping keeping
 	mux     multiplexing
 	closed  bool
 
 	users  atomic.Int64 // requests that have it in hand; goes up under client.mu only
 	conns  atomic.Int64 // that are open
+	limit  atomic.Int64 // connections that the application says it takes; 0: not known
 	stale  bool         // under client.mu: it was not used at the last look
 	echoes atomic.Bool  // the application has answered with another id than 1
 	oneID  atomic.Bool  // it knows no other
@@ -73,7 +75,7 @@ func (h *host) take(ctx context.Context, r *cgi.Request, want connKind) (*conn, 
 	if share > 1 {
 		return h.dialShared(ctx, r, share)
 	}
-	age, keep := h.age, h.keeping.ask(h.client.maxIdle() > 0)
+	age, keep := h.age, h.keeping.ask(h.maxIdle() > 0)
 	h.mu.Unlock()
 	nc, err := h.dial(ctx)
 	if err != nil {
@@ -134,13 +136,20 @@ func (h *host) errorOf(op string, err error) *Error {
 func (h *host) put(c *conn) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || c.lost() || !c.keep || c.age != h.age || len(h.idle) >= h.client.maxIdle() || h.stalled(time.Now) {
+	if h.closed || c.lost() || !c.keep || c.age != h.age || len(h.idle) >= h.maxIdle() || h.stalled(time.Now) {
 		return false
 	}
 	c.unused = false
 	c.since = h.keeping.stamp(c)
 	h.idle = append(h.idle, c)
 	return true
+}
+
+// mayUseTwo reports whether r may have the id 2: an application that gives all
+// its answers the id 1 loses it. So one that cannot be repeated must not be the
+// first to find that out, nor the first after forget.
+func (h *host) mayUseTwo(r *cgi.Request) bool {
+	return !h.oneID.Load() && (h.echoes.Load() || r.Idempotent())
 }
 
 // noFlow notes that the application has no flow control any more.
@@ -170,19 +179,27 @@ func (h *host) drop(c *conn, byPeer bool) {
 	}
 }
 
-// wait notes a request on a new connection, answered that it waits no more.
-func (h *host) wait(x *exchange) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.waiting = append(h.waiting, x)
-	x.stall = time.AfterFunc(stallTime, func() { h.makeRoom(x) })
+// A place is that of a request, or question, in the queue of the application:
+// it is on a new connection, and nothing has come of the answer.
+type place struct {
+	started time.Time
+	over    *time.Timer // runs until stallTime is over
 }
 
-func (h *host) answered(x *exchange) {
+// wait notes one that waits, answered that it waits no more.
+func (h *host) wait(p *place) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	x.stall.Stop()
-	if i := slices.Index(h.waiting, x); i >= 0 {
+	h.waiting = append(h.waiting, p)
+	p.started = time.Now()
+	p.over = time.AfterFunc(stallTime, func() { h.makeRoom(p) })
+}
+
+func (h *host) answered(p *place) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p.over.Stop()
+	if i := slices.Index(h.waiting, p); i >= 0 {
 		h.waiting = slices.Delete(h.waiting, i, i+1)
 	}
 }
@@ -190,16 +207,49 @@ func (h *host) answered(x *exchange) {
 // makeRoom closes one idle connection for a request that has waited for
 // stallTime. What put has kept before that may occupy all the processes of the
 // application, and no other request need come to free one.
-func (h *host) makeRoom(x *exchange) {
+func (h *host) makeRoom(p *place) {
 	h.mu.Lock()
 	var c *conn
-	if len(h.idle) > 0 && slices.Contains(h.waiting, x) {
-		c = h.idle[0]
-		h.idle = slices.Delete(h.idle, 0, 1)
+	if slices.Contains(h.waiting, p) {
+		c = h.takeIdle()
 	}
 	h.mu.Unlock()
 	if c != nil {
-		c.close(ErrClosed)
+		c.retire()
+	}
+}
+
+// takeIdle takes out a connection that nobody uses, if there is one: that which
+// has not been used for the longest time, or else a shared one. h.mu is held.
+func (h *host) takeIdle() (c *conn) {
+	if len(h.idle) > 0 {
+		c = h.idle[0]
+		h.idle = slices.Delete(h.idle, 0, 1)
+		return c
+	}
+	if i := slices.IndexFunc(h.shared, (*conn).isIdle); i >= 0 {
+		c = h.shared[i]
+		h.shared = slices.Delete(h.shared, i, i+1)
+	}
+	return c
+}
+
+// maxIdle returns how many unused connections may be kept: one less than the
+// application takes, if it has said that, so that there is one for others.
+func (h *host) maxIdle() int {
+	most := h.client.maxIdle()
+	if n := h.limit.Load(); n > 0 {
+		most = int(min(int64(most), n-1))
+	}
+	return most
+}
+
+// learn takes what the application has said of itself.
+func (h *host) learn(values []cgi.Field) {
+	for _, v := range values {
+		if n, err := strconv.ParseInt(v.Value, 10, 32); v.Name == MaxConns && err == nil && n > 0 {
+			h.limit.Store(n)
+		}
 	}
 }
 

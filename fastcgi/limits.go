@@ -16,10 +16,11 @@ const (
 	DefaultFirstByteTimeout = 60 * time.Second // as nginx's and Apache's
 	DefaultReadTimeout      = 60 * time.Second
 	DefaultWriteTimeout     = 30 * time.Second
-	DefaultIdleTimeout      = 10 * time.Second // below the idle limits of common applications
-	DefaultMaxIdle          = 64               // connections kept for one address
-	DefaultMaxParams        = 256 << 10        // bytes; 4 times what nginx and lighttpd can send
-	DefaultWindow           = 128 << 10        // bytes
+	DefaultIdleTimeout      = 5 * time.Second // twice that is below the idle limits of common applications
+	DefaultMaxIdle          = 64              // connections kept for one address
+	DefaultMaxParams        = 256 << 10       // bytes; 4 times what nginx and lighttpd can send
+	DefaultWindow           = 128 << 10       // bytes
+	DefaultMaxSpillMemory   = 64 << 20        // bytes; that of files is DefaultMaxSpill, as for a Server
 )
 
 const (

@@ -17,6 +17,7 @@ type multiplexing struct {
 	max    int   // requests on one connection
 	window int64 // of its flow control, in bytes; 0 if it has none
 	again  time.Time
+	busy   time.Time // until then a refusal is the application's, see overloaded
 	asking sync.WaitGroup
 	dial   *sharedDial // the latest, while it is under way
 
@@ -40,6 +41,11 @@ const (
 	// askAgainMux is how long an application that could not be asked has its
 	// peace.
 	askAgainMux = 30 * time.Second
+
+	// busyTime is how long an application that is OVERLOADED on a new
+	// connection is not tried on another: that costs it a connection for each
+	// request that it refuses.
+	busyTime = time.Second
 
 	// sharedBody is the longest body that is sent on a shared connection, in
 	// bytes: as long as the application does not read it, and there is no flow
@@ -83,7 +89,7 @@ func isLong(r *cgi.Request) bool {
 func (h *host) askMultiplex(ctx context.Context, cancel context.CancelFunc) {
 	defer h.mux.asking.Done()
 	defer cancel()
-	values, err := h.client.Values(ctx, h.network, h.address, MpxsConn, MaxReqs, FlowWindow)
+	values, err := h.values(ctx, []string{MpxsConn, MaxReqs, MaxConns, FlowWindow})
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m := &h.mux
@@ -174,19 +180,39 @@ func (h *host) dialShared(ctx context.Context, r *cgi.Request, share int) (*conn
 	return c, nil
 }
 
-// refused learns from an error, and reports whether the request can have a
-// connection of its own instead.
-func (h *host) refused(c *conn, err *Error) bool {
-	if c.most < 2 {
-		return false
-	}
+// refused learns from an error, and returns the kind of connection that the
+// request can have instead, or anyConn if no other is any better. first tells
+// that it was the first one to be refused on a new connection.
+func (h *host) refused(c *conn, err *Error, first bool) connKind {
 	r, ok := err.Err.(*RefusedError)
-	if !ok || r.Status != CantMultiplex {
-		return false
+	if !ok || c.most < 2 {
+		return anyConn
 	}
+	switch r.Status {
+	case CantMultiplex:
+		h.mu.Lock()
+		h.mux.state = muxNo
+		h.mu.Unlock()
+		c.retire()
+		return ownConn
+	case Overloaded:
+		if h.overloaded(first) {
+			return anyConn
+		}
+		c.retire() // as an application wants it that is about to end
+		return newConn
+	}
+	return anyConn
+}
+
+// overloaded reports whether a refusal is the application's, and not only that
+// of a connection on which it takes no more. On a new one it always is.
+func (h *host) overloaded(first bool) bool {
 	h.mu.Lock()
-	h.mux.state = muxNo
-	h.mu.Unlock()
-	c.retire()
-	return true
+	defer h.mu.Unlock()
+	now := time.Now()
+	if first {
+		h.mux.busy = now.Add(busyTime)
+	}
+	return now.Before(h.mux.busy)
 }

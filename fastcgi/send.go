@@ -2,7 +2,6 @@ package fastcgi
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -66,9 +65,9 @@ func readdress(head []byte, id uint16, keep bool) {
 func (x *exchange) send(head []byte) error {
 	x.setBodies()
 	for _, body := range x.bodies {
-		if body, ok := body.from.(cgi.Rewinder); ok {
-			if err := body.Rewind(); err != nil {
-				return &sendError{fmt.Errorf("request body: %w", err), true}
+		if again, ok := body.from.(cgi.Rewinder); ok {
+			if err := again.Rewind(); err != nil {
+				return body.failed(err)
 			}
 		}
 	}
@@ -99,8 +98,8 @@ func (x *exchange) send(head []byte) error {
 // together with what others send.
 func (x *exchange) sendHead(head []byte) error {
 	if x.c.streams != nil {
-		x.sent.Store(int64(len(head)))
-		x.c.out.add(func(dst []byte) []byte { return append(dst, head...) })
+		x.head = int64(len(head))
+		x.headAt = x.c.add(func(dst []byte) []byte { return append(dst, head...) })
 		x.c.flush()
 		return nil
 	}
@@ -111,6 +110,17 @@ func (x *exchange) sendHead(head []byte) error {
 	n, err := x.c.nc.Write(head)
 	x.sent.Add(int64(n))
 	return dial.Bare(err)
+}
+
+// sentBytes returns how many bytes of the request the kernel took. The head of
+// one on a shared connection leaves together with others', in a write of which
+// only the end is seen: it counts if it may be there, or may get there yet.
+func (x *exchange) sentBytes() int64 {
+	n := x.sent.Load()
+	if x.head > 0 && !x.c.neverSent(x.headAt) {
+		n += x.head
+	}
+	return n
 }
 
 // wakeWrite makes a write end with the context, until the function that it

@@ -15,7 +15,16 @@ import (
 type stream struct {
 	kind   Type
 	from   cgi.Body
-	length int64
+	length int64 // bytes that the params announce; negative: not known
+}
+
+// failed is the error of a stream that cannot be read.
+func (s stream) failed(err error) error {
+	name := "request body"
+	if s.kind == TypeData {
+		name = "filter data"
+	}
+	return &sendError{fmt.Errorf("%s: %w", name, err), true}
 }
 
 // setBodies notes what is sent after the head: for a filter STDIN and then DATA
@@ -26,7 +35,11 @@ func (x *exchange) setBodies() {
 		x.bodies = append(x.bodies, stream{TypeStdin, r.Body, r.ContentLength})
 	}
 	if r.Role == cgi.Filter && r.Data != nil {
-		x.bodies = append(x.bodies, stream{TypeData, r.Data.Body, r.Data.Length})
+		data := r.Data.Body
+		if data == nil {
+			data = cgi.BytesBody(nil) // an empty file
+		}
+		x.bodies = append(x.bodies, stream{TypeData, data, r.Data.Length})
 	}
 }
 
@@ -50,23 +63,34 @@ func (x *exchange) sendBodies() {
 	x.senderDone(err)
 }
 
-// sendBody sends one stream, with its end.
+// sendBody sends one stream, with its end: as many bytes as the application was
+// told, if it was. It would take a body that ends before for a whole one.
 func (x *exchange) sendBody(out []byte, s stream) error {
 	for left := s.length; ; {
 		content := out[headerLen : headerLen+sendBuffer]
-		n, err := x.sender.read(s.from, content)
+		if left >= 0 {
+			content = content[:min(int64(len(content)), left)]
+		}
+		n, err := 0, io.EOF
+		if len(content) > 0 {
+			n, err = x.sender.read(s.from, content)
+		}
 		last := errors.Is(err, io.EOF)
-		if left -= int64(n); left == 0 && err == nil {
+		if left >= 0 {
 			// The end goes with the last bytes: an application that counts
 			// answers when it has those, and an answer that overtakes the end
 			// of the request costs the connection.
-			last = true
+			left -= int64(n)
+			last = left == 0
 		}
 		if werr := x.sendPiece(out, s.kind, content[:n], last); werr != nil || last {
 			return werr
 		}
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("ends %d bytes before its length of %d: %w", left, s.length, io.ErrUnexpectedEOF)
+		}
 		if err != nil {
-			return &sendError{fmt.Errorf("request body: %w", err), true}
+			return s.failed(err)
 		}
 	}
 }

@@ -32,7 +32,8 @@ const (
 	DefaultMaxBodyAhead = 128 << 10
 
 	// DefaultMaxSpill bounds, in bytes, the files of all request bodies that
-	// handlers do not read while other requests use the connection.
+	// handlers do not read, or at a Client, of all answers that are not read
+	// while other requests use the connection.
 	DefaultMaxSpill = 1 << 30
 
 	// DefaultParamsTimeout bounds the time from BEGIN_REQUEST until the handler

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
@@ -21,9 +22,11 @@ const (
 // maxValues bounds the answer to GET_VALUES, in variables.
 const maxValues = 100
 
-// Values is [Client.Values] of the zero Client.
+// Values is [Client.Values] of a zero Client.
 func Values(ctx context.Context, network, address string, names ...string) ([]cgi.Field, error) {
-	return new(Client).Values(ctx, network, address, names...)
+	var c Client
+	defer c.Close()
+	return c.Values(ctx, network, address, names...)
 }
 
 // Values asks the application at address about itself: FCGI_GET_VALUES. The
@@ -32,37 +35,99 @@ func Values(ctx context.Context, network, address string, names ...string) ([]cg
 // then (php-fpm before 8.1). An application that closes it without an answer
 // gives an error that wraps io.ErrUnexpectedEOF: it is there, but does not
 // answer management records.
+//
+// The error is an *Error. Dial and Write are bounded as those of a request, and
+// the whole answer by FirstByteTimeout. If it does not come for a while, an idle
+// connection of the client is closed, as for a request: it may have the only
+// process of the application. From an answer with FCGI_MAX_CONNS on, one
+// connection less than that is kept idle at the most, which may be none.
 func (c *Client) Values(ctx context.Context, network, address string, names ...string) ([]cgi.Field, error) {
-	failed := func(op string, err error) error {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return &Error{Protocol: "fastcgi", Op: op, Addr: dial.Name(network, address), Err: dial.Bare(err)}
+	h := c.host(network, address)
+	defer h.users.Add(-1)
+	return h.values(ctx, names)
+}
+
+// values is Values.
+func (h *host) values(ctx context.Context, names []string) ([]cgi.Field, error) {
+	var q question
+	values, err := q.ask(ctx, h, names)
+	if err == nil {
+		h.learn(values)
+		return values, nil
 	}
-	nc, err := dial.Func(c.Dial).Dial(ctx, network, address, orDefault(c.DialTimeout, DefaultDialTimeout))
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return nil, &Error{
+		Protocol: "fastcgi", Op: q.op, Addr: h.name, Sent: q.sent, Err: dial.Bare(err),
+		SafeToRetry: ctx.Err() == nil && q.again && (q.sent == 0 || dial.Broken(err)), // it changes nothing
+	}
+}
+
+// A question is GET_VALUES, and how far it has got.
+type question struct {
+	op    string
+	sent  int64
+	again bool // there is nothing wrong with it
+}
+
+func (q *question) ask(ctx context.Context, h *host, names []string) ([]cgi.Field, error) {
+	q.op = "send"
+	b := AppendHeader(nil, TypeGetValues, 0, 0, 0)
+	for _, name := range names {
+		b, _ = AppendPair(b, name, "")
+	}
+	if len(b)-headerLen > MaxContent {
+		return nil, ErrTooLong
+	}
+	setLength(b, 0)
+	q.op = "dial"
+	h.mu.Lock()
+	closed := h.closed
+	h.mu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	q.again = true
+	nc, err := h.dial(ctx)
 	if err != nil {
-		return nil, failed("dial", err)
+		if failed, ok := errors.AsType[*Error](err); ok {
+			err = failed.Err
+		}
+		return nil, err
 	}
 	defer nc.Close()
-	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	var p place
+	h.wait(&p)
+	defer h.answered(&p)
+	return q.talk(ctx, h.client, nc, b)
+}
 
-	var question []byte
-	for _, name := range names {
-		question, _ = AppendPair(question, name, "")
+// talk sends b and reads the answer.
+func (q *question) talk(ctx context.Context, c *Client, nc net.Conn, b []byte) ([]cgi.Field, error) {
+	write, read := orDefault(c.WriteTimeout, DefaultWriteTimeout), orDefault(c.FirstByteTimeout, DefaultFirstByteTimeout)
+	if write > 0 {
+		nc.SetWriteDeadline(time.Now().Add(write))
 	}
-	if len(question) > MaxContent {
-		return nil, failed("send", ErrTooLong)
+	if read > 0 {
+		nc.SetReadDeadline(time.Now().Add(read))
 	}
-	out := AppendHeader(nil, TypeGetValues, 0, uint16(len(question)), 0)
-	if _, err := nc.Write(append(out, question...)); err != nil {
-		return nil, failed("send", err)
+	defer context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })()
+	q.op = "send"
+	n, err := nc.Write(b)
+	q.sent = int64(n)
+	if isTimeout(err) {
+		return nil, dial.Timeout(fmt.Sprintf("the application has not read GET_VALUES for %v", write))
 	}
-	values, err := readValues(nc)
 	if err != nil {
-		return nil, failed("receive", err)
+		return nil, err
 	}
-	return values, nil
+	q.op = "receive"
+	values, err := readValues(nc)
+	if isTimeout(err) {
+		return nil, dial.Timeout(fmt.Sprintf("no answer to GET_VALUES for %v", read))
+	}
+	return values, err
 }
 
 // readValues reads records until the answer to GET_VALUES has come.

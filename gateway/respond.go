@@ -73,7 +73,7 @@ func (r *reply) copy(body io.Reader) error {
 	} else {
 		_, err = io.Copy(r, body)
 	}
-	if err == nil && r.left > 0 {
+	if _, short := errors.AsType[*cgi.ShortError](err); short || err == nil && r.left > 0 {
 		err = fmt.Errorf("%w: %d bytes are missing", errTooShort, r.left)
 	}
 	return err

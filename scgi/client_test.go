@@ -174,10 +174,13 @@ func TestClientSends(t *testing.T) {
 					io.Copy(io.Discard, nc)
 				}
 			})
-			r := &cgi.Request{Method: "POST", Target: "/", Body: tt.body, ContentLength: tt.length}
+			r := &cgi.Request{Method: "PUT", Target: "/", Body: tt.body, ContentLength: tt.length}
 			resp, err := (&Client{}).RoundTrip(t.Context(), "unix", addr.String(), r)
 			if !errors.Is(err, tt.err) {
 				t.Fatalf("error %v, want %v", err, tt.err)
+			}
+			if failed, ok := errors.AsType[*cgi.Error](err); ok && failed.SafeToRetry {
+				t.Errorf("error %v is called safe to retry: its body is no fault of the application", err)
 			}
 			if err != nil {
 				return

@@ -2,6 +2,7 @@ package scgi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -119,7 +120,8 @@ func (x *exchange) failed(op string, err error) error {
 		err = errEarly
 	}
 	sent := x.sent.Load()
-	retry := sent == 0 || !x.begun && dial.Broken(err) && x.r.Idempotent()
+	_, ours := errors.AsType[*bodyError](err) // would go wrong again
+	retry := !ours && (sent == 0 || !x.begun && dial.Broken(err) && x.r.Idempotent())
 	return &cgi.Error{Protocol: "scgi", Op: op, Addr: dial.Name(x.network, x.address), Sent: sent, Err: dial.Bare(err), SafeToRetry: retry}
 }
 

@@ -61,8 +61,8 @@ var _ http.RoundTripper = (*Transport)(nil)
 // meanwhile, as net/http does. The body of the response must be closed; Close may be called while
 // a Read is under way and ends it.
 //
-// A response that is shorter than its Content-Length ends with
-// io.ErrUnexpectedEOF; one that is longer is cut.
+// A response that is shorter than its Content-Length ends with an error that
+// wraps io.ErrUnexpectedEOF; one that is longer is cut.
 func (t *Transport) RoundTrip(hr *http.Request) (*http.Response, error) {
 	x := &trip{hr: hr}
 	x.ctx, x.cancel = context.WithCancelCause(hr.Context())

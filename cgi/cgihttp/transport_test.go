@@ -2,6 +2,7 @@ package cgihttp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -157,7 +158,7 @@ func TestTransportResponse(t *testing.T) {
 			}
 			defer res.Body.Close()
 			b, err := io.ReadAll(res.Body)
-			if got := (answer{res.Status, res.ContentLength, res.Header, string(b)}); !reflect.DeepEqual(got, tt.want) || err != tt.wantErr {
+			if got := (answer{res.Status, res.ContentLength, res.Header, string(b)}); !reflect.DeepEqual(got, tt.want) || !errors.Is(err, tt.wantErr) {
 				t.Errorf("got %+v %v, want %+v %v", got, err, tt.want, tt.wantErr)
 			}
 			if res.Proto != "HTTP/1.1" || res.Request != r || res.Uncompressed {

@@ -43,9 +43,21 @@ func headRows() []clientRow {
 		{name: "too many 103s at once", script: stdout(strings.Repeat("Status: 103\r\n\r\n", 65) + hello), want: badHead("more than 64 interim responses")},
 		{name: "103 alone", script: stdout("Status: 103\r\n\r\n"), want: badHead("END_REQUEST without a response")},
 		{name: "head as long as the limit", script: keep(append(Stream(6, 1, "A: "+mega[:64<<10-7]+"\r\n\r\nhello", 0), done)...), want: kept(200, "hello")},
-		// How a length that is not kept is told to the HTTP client is for the
-		// gateway: the answer to a HEAD looks the same from here.
-		{name: "Content-Length too large", script: keep(answer(1, "Content-Length: 9\r\n\r\nhello")...), want: kept(200, "hello")},
+
+		// The connection is none the worse for it.
+		{name: "Content-Length too large", script: keep(answer(1, "Content-Length: 9\r\n\r\nhello")...), want: short("5 of the 9 bytes of its Content-Length").after(200, "hello")},
+		{name: "Content-Length too large, no end of STDOUT", script: keep(Stdout(1, "Content-Length: 9\r\n\r\nhello"), done), want: short("5 of the 9 bytes of its Content-Length").after(200, "hello")},
+		{name: "Content-Length and no body", script: keep(answer(1, "Content-Length: 9\r\n\r\n")...), want: short("0 of the 9 bytes of its Content-Length").after(200, "")},
+		{name: "Content-Length too large, END_REQUEST late", script: func(c *Conn) {
+			c.ReadRequest()
+			c.Send(Stdout(1, "Content-Length: 9\r\n\r\nhello"), Stdout(1, ""))
+			c.ExpectClosed() // it is not kept when it does not come
+		}, client: func(c *fastcgi.Client) { c.MaxIdle = -1 }, want: lost("5 of the 9 bytes of its Content-Length").after(200, "hello")},
+		{name: "Content-Length too large, and close", script: leave(Stdout(1, "Content-Length: 9\r\n\r\nhello"), Stdout(1, "")), want: lost("5 of the 9 bytes of its Content-Length").after(200, "hello")},
+		{name: "Content-Length of 204", script: keep(answer(1, "Status: 204\r\nContent-Length: 9\r\n\r\n")...), want: kept(204, "")},
+		{name: "Content-Length of 304", script: keep(answer(1, "Status: 304\r\nContent-Length: 9\r\n\r\n")...), want: kept(304, "")},
+		{name: "Content-Length of a HEAD", method: "HEAD", script: keep(answer(1, "Content-Length: 9\r\n\r\n")...), want: kept(200, "")},
+		// One that is too small is told to the HTTP client by the gateway.
 		{name: "Content-Length too small", script: keep(answer(1, "Content-Length: 3\r\n\r\nhello")...), want: kept(200, "hello")},
 	}
 }

@@ -20,6 +20,7 @@ type clientRow struct {
 	script func(c *Conn)
 	want   outcome
 
+	method string                // "" means GET and POST
 	body   int                   // bytes of the request body
 	tcp    bool                  // instead of a unix socket
 	client func(*fastcgi.Client) // changes what newClient made
@@ -68,6 +69,13 @@ func badHead(text string) outcome { return outcome{op: "receive", is: cgi.ErrMal
 
 func lost(text string) outcome {
 	return outcome{op: "receive", is: io.ErrUnexpectedEOF, text: text}
+}
+
+// short is an answer with less than it has announced, on a connection that stays.
+func short(text string) outcome {
+	o := lost(text)
+	o.kept = true
+	return o
 }
 
 func refusal(text string) outcome { return outcome{op: "answer", text: text} }
@@ -121,6 +129,8 @@ func TestClientRows(t *testing.T) {
 	for _, row := range clientRows() {
 		methods := []string{"GET", "POST"}
 		switch {
+		case row.method != "":
+			methods = []string{row.method}
 		case row.body > 0:
 			methods = methods[1:]
 		case row.client != nil: // most of them take their time

@@ -39,7 +39,8 @@ type Conn struct {
 	taken    int64    // bytes of records that were taken
 	aside    []Record // have come while others were waited for
 	open     map[uint16]bool
-	deadline time.Time // of the call under way
+	bare     map[uint16]bool // authorizers that were read, whose STDIN may be ended yet
+	deadline time.Time       // of the call under way
 	said     transcript
 
 	mu      sync.Mutex
@@ -69,7 +70,7 @@ func Dial(t testing.TB, network, address string) *Conn {
 }
 
 func newConn(t testing.TB, nc net.Conn) *Conn {
-	return &Conn{t: t, nc: nc, open: make(map[uint16]bool), testEnd: make(chan struct{})}
+	return &Conn{t: t, nc: nc, open: make(map[uint16]bool), bare: make(map[uint16]bool), testEnd: make(chan struct{})}
 }
 
 // Send sends records. That the other side has closed fails the test.

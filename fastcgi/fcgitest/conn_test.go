@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/fastcgi"
 	. "github.com/sluice-gateway/sluice/fastcgi/fcgitest"
 )
@@ -268,6 +269,61 @@ func TestReadRequest(t *testing.T) {
 	if c.More() {
 		t.Error("there is more")
 	}
+}
+
+// An authorizer is given no STDIN, and is if the web server thinks otherwise.
+func TestReadAuthorizer(t *testing.T) {
+	ask := &cgi.Request{Role: cgi.Authorizer, Method: "POST", Target: "/secret", Body: cgi.BytesBody([]byte("body")), ContentLength: 4}
+	app := Application(t, func(c *Conn) {
+		for c.More() {
+			q := c.ReadRequest()
+			if q.Role != fastcgi.RoleAuthorizer || q.Body != "" || q.Aborted || q.Param("REQUEST_URI") != "/secret" {
+				c.Errorf("ReadRequest = %+v", q)
+			}
+			c.Send(answer(q.ID, hello)...)
+		}
+	})
+	for range 2 {
+		if status, body, err := fetch(t, newClient(t), app, ask); err != nil || body != "hello" {
+			t.Errorf("%d, %q, %v, want hello", status, body, err)
+		}
+	}
+	for name, dribble := range map[string]int{"in pieces": 8, "at once": 1 << 10} {
+		t.Run(name, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			one := Request{ID: 1, Role: fastcgi.RoleAuthorizer, Params: Fields("REQUEST_URI=/secret")}
+			two := Request{ID: 2, Role: fastcgi.RoleResponder, Params: Fields("A=b"), Body: "body"}
+			Go(t, theirs, func(c *Conn) {
+				for _, q := range []Request{one, two, one, one} { // with the end of STDIN
+					c.Dribble(dribble, q.Records()...)
+				}
+			})
+			c := NewConn(t, ours)
+			for _, want := range []Request{one, two, one, one} {
+				if got := c.ReadRequest(); fmt.Sprint(got) != fmt.Sprint(want) {
+					t.Errorf("ReadRequest = %+v, want %+v", got, want)
+				}
+			}
+			if c.More() {
+				t.Error("there is more")
+			}
+		})
+	}
+	t.Run("among others", func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		Go(t, theirs, func(c *Conn) {
+			c.Send(Begin(2, 1, true), Begin(1, 2, true), Params(1), Stdin(1, ""), Params(2), Stdin(2, ""))
+		})
+		c := NewConn(t, ours)
+		for _, want := range []Request{{ID: 2, Role: 1, KeepConn: true}, {ID: 1, Role: 2, KeepConn: true}} {
+			if got := c.ReadRequest(); fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("ReadRequest = %+v, want %+v", got, want)
+			}
+		}
+		if c.More() {
+			t.Error("there is more")
+		}
+	})
 }
 
 // A reset takes what was not read with it, half a close does not.

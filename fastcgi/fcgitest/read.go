@@ -71,9 +71,47 @@ func (c *Conn) ExpectClosed() {
 func (c *Conn) More() bool {
 	c.t.Helper()
 	c.begin()
-	if len(c.aside) > 0 || len(c.in) > 0 {
-		return true
+	for !c.pending() {
+		if !c.awaitMore() {
+			return false
+		}
 	}
+	return true
+}
+
+// pending reports whether something has come and was not taken. What nobody is
+// to see is left out.
+func (c *Conn) pending() bool {
+	r, n, ok := decode(c.in)
+	if ok && c.leftOut(r) {
+		c.in = c.in[n:]
+		c.taken += int64(n)
+		return c.pending()
+	}
+	return len(c.aside) > 0 || len(c.in) > 0 && (ok || !c.mayBeLeftOut())
+}
+
+// mayBeLeftOut reports whether the part of a record that has come may be one of
+// those that leftOut leaves out.
+func (c *Conn) mayBeLeftOut() bool {
+	if len(c.in) < 4 {
+		return len(c.bare) > 0
+	}
+	return fastcgi.Type(c.in[1]) == fastcgi.TypeStdin && c.bare[binary.BigEndian.Uint16(c.in[2:])]
+}
+
+// leftOut reports whether r is the end of a STDIN that was not waited for.
+func (c *Conn) leftOut(r Record) bool {
+	if r.Type != fastcgi.TypeStdin || r.Content != "" || !c.bare[r.ID] {
+		return false
+	}
+	delete(c.bare, r.ID)
+	return true
+}
+
+// awaitMore waits for the next bytes, and reports whether some have come.
+func (c *Conn) awaitMore() bool {
+	c.t.Helper()
 	c.mu.Lock()
 	if c.over {
 		c.mu.Unlock()
@@ -91,7 +129,7 @@ func (c *Conn) More() bool {
 	over := c.over
 	c.mu.Unlock()
 	switch {
-	case len(c.in) > 0:
+	case err == nil:
 		return true
 	case over || err != nil && isClosed(err):
 		return false
@@ -155,6 +193,9 @@ func (c *Conn) receive() (Record, error) {
 				return r, fmt.Errorf("record at byte %d: %w", c.taken, err)
 			}
 			c.taken += int64(n)
+			if c.leftOut(r) {
+				continue
+			}
 			return r, nil
 		}
 		err := c.read()

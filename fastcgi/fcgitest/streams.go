@@ -1,21 +1,25 @@
 package fcgitest
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/fastcgi"
 )
 
-// ReadRequest reads one request, as a responder or filter is given it, to its
-// end or to ABORT_REQUEST. Records of other requests that have begun are kept
-// for later calls.
+// ReadRequest reads one request to its end or to ABORT_REQUEST. Records of other
+// requests that have begun are kept for later calls.
 //
-// An authorizer has no STDIN (FastCGI 1.0 §6.3), but web servers end it all
-// the same, and ReadRequest waits for that.
+// That of an authorizer ends with its params: it has no STDIN (FastCGI 1.0
+// §6.3). Some web servers end it all the same; no later call sees that.
 func (c *Conn) ReadRequest() Request {
 	c.t.Helper()
 	q := c.ReadHead()
-	if !q.Aborted {
+	switch {
+	case q.Aborted:
+	case q.Role == fastcgi.RoleAuthorizer:
+		c.leaveStdin(q.ID)
+	default:
 		q.Body, q.Aborted = c.readStream(fastcgi.TypeStdin, q.ID)
 	}
 	if q.Role == fastcgi.RoleFilter && !q.Aborted {
@@ -36,6 +40,7 @@ func (c *Conn) ReadHead() Request {
 		c.Fatalf("read a request: %v", err)
 	}
 	c.open[r.ID] = true
+	delete(c.bare, r.ID)
 	q := Request{ID: r.ID, Role: b.Role, KeepConn: b.KeepConn}
 	params, aborted := c.readStream(fastcgi.TypeParams, q.ID)
 	if q.Aborted = aborted; aborted {
@@ -46,6 +51,16 @@ func (c *Conn) ReadHead() Request {
 		c.Fatalf("read a request: %v", err)
 	}
 	return q
+}
+
+// leaveStdin makes the end of a STDIN be left out, whether it has come or will.
+func (c *Conn) leaveStdin(id uint16) {
+	i := slices.IndexFunc(c.aside, func(r Record) bool { return r.ID == id })
+	if i >= 0 && c.aside[i].Type == fastcgi.TypeStdin && c.aside[i].Content == "" {
+		c.aside = slices.Delete(c.aside, i, i+1)
+		return
+	}
+	c.bare[id] = true
 }
 
 // takeBegin returns the next BEGIN_REQUEST. Only what belongs to a request
