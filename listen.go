@@ -11,8 +11,12 @@ import (
 	"github.com/sluice-gateway/sluice/internal/listen"
 )
 
-// openListener opens a listener for HTTP.
-func openListener(spec string) (net.Listener, error) {
+// openListener opens a listener for HTTP, or takes one that is open.
+func (s *Server) openListener(spec string) (net.Listener, error) {
+	if l := s.o.Listeners[spec]; l != nil {
+		delete(s.o.Listeners, spec)
+		return l, nil
+	}
 	at, err := address.Parse(spec)
 	if err != nil {
 		return nil, fmt.Errorf("sluice: listen: %w", err)

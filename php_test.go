@@ -187,7 +187,7 @@ func TestListenErrors(t *testing.T) {
 		"fd:99":           "not a listening socket",
 		"nonsense":        "sluice: listen",
 	} {
-		if l, err := openListener(spec); err == nil || !strings.Contains(err.Error(), want) {
+		if l, err := new(Server).openListener(spec); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("listen on %s: %v, want %q", spec, err, want)
 			if l != nil {
 				l.Close()

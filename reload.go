@@ -78,7 +78,7 @@ func (s *Server) open(wanted []string) (map[string]*listener, error) {
 		if s.listeners[spec] != nil || opened[spec] != nil {
 			continue
 		}
-		l, err := openListener(spec)
+		l, err := s.openListener(spec)
 		if err != nil {
 			closeAll(opened)
 			return nil, err

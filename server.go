@@ -21,6 +21,11 @@ import (
 type Options struct {
 	Log    *slog.Logger // nil discards
 	Stdout io.Writer    // where an access log of "-" goes; nil discards
+
+	// Listeners are open already, by their addresses as they stand in the
+	// configuration: a predecessor's (TakeOver). New closes those that are not
+	// in it.
+	Listeners map[string]net.Listener
 }
 
 // A Server is a running gateway. Its methods may be called by several
@@ -84,6 +89,10 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s.http = newHTTP(s.front, cfg, o.Log)
 	s.http.ConnState = s.silent.watch
 	s.adopt(snap.listen, opened)
+	for spec, l := range o.Listeners {
+		l.Close() // of the old configuration
+		delete(o.Listeners, spec)
+	}
 	return s, nil
 }
 

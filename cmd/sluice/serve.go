@@ -40,7 +40,9 @@ descriptor 0.
 Signals: SIGTERM and SIGINT take no new requests, finish the old ones and end;
 a second one ends at once. SIGHUP reads the configuration again; if it has a
 problem, or what it starts does not come up, the one in use stays. SIGUSR1
-replaces the processes of all applications, without losing a request.
+replaces the processes of all applications, and SIGUSR2 Sluice itself: the
+program is started once more and gets the listeners, and when it serves this one
+finishes what it has and ends. No request is lost by either.
 
 Exit status: 0 if it was ended by a signal and finished what it had begun,
 1 if it could not start or finish, 2 wrong usage.`,
@@ -181,16 +183,26 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 	// Signals count from before the first process is started, so that none
 	// is left behind.
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR1)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	// A reader of our output that goes away must not end us: caught and not
 	// ignored, because processes that we start would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
+	self, err := os.Executable() // before somebody replaces it
+	if err != nil {
+		return fail(err)
+	}
+	handed, serving, err := takeOver()
+	if err != nil {
+		return fail(err)
+	}
+	o.Listeners = handed
 	s, err := sluice.New(cfg, o)
 	if err != nil {
 		return fail(err)
 	}
+	serving()
 	if ready != nil {
 		ready(s)
 	}
@@ -211,7 +223,11 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 				tellManager(o.Log, sdnotify.Ready("serving"))
 			case sig == syscall.SIGUSR1 && !stopping:
 				restart(s, o.Log)
-			case sig == syscall.SIGHUP, sig == syscall.SIGUSR1:
+			case sig == syscall.SIGUSR2 && !stopping:
+				if stopping = succeeded(s, self, o.Log); stopping {
+					stop()
+				}
+			case sig == syscall.SIGHUP, sig == syscall.SIGUSR1, sig == syscall.SIGUSR2:
 			case stopping:
 				o.Log.Warn("ending at once", slog.String("signal", sig.String()))
 				s.Close()
@@ -259,4 +275,20 @@ func restart(s *sluice.Server, log *slog.Logger) {
 		return
 	}
 	log.Info("processes replaced")
+}
+
+// succeeded hands everything over to a new process of the program, and reports
+// whether that serves.
+func succeeded(s *sluice.Server, program string, log *slog.Logger) bool {
+	tellManager(log, sdnotify.Reloading())
+	pid, err := startSuccessor(s, program)
+	if err != nil {
+		log.Error("successor failed, this process goes on", slog.String("program", program), slog.Any("err", err))
+		tellManager(log, sdnotify.Ready("serving"))
+		return false
+	}
+	s.HandOver()
+	log.Info("handed over, draining", slog.Int("to", pid))
+	tellManager(log, sdnotify.Main(pid))
+	return true
 }

@@ -216,6 +216,31 @@ type unixListener struct {
 // Addr implements net.Listener. The kernel may know a shorter name.
 func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
+// Keep leaves the file where it is when the listener is closed: another process
+// has the socket, too.
+func (l *unixListener) Keep() { l.remove.Do(func() {}) }
+
+// TakeOver makes a listener of a descriptor that somebody else has opened at an
+// address. As with Listen, closing it removes the file of a unix socket. f stays
+// the caller's.
+func TakeOver(f *os.File, a address.Address) (net.Listener, error) {
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, bare(err)
+	}
+	ul, ok := l.(*net.UnixListener)
+	if !ok || a.Network != "unix" || a.Address[0] == '@' {
+		return l, nil
+	}
+	ul.SetUnlinkOnClose(false)
+	file, err := os.Lstat(a.Address)
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return &unixListener{UnixListener: ul, path: a.Address, file: file}, nil
+}
+
 // Close implements net.Listener.
 func (l *unixListener) Close() error {
 	l.remove.Do(func() {

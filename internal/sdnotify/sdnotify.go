@@ -29,6 +29,9 @@ func Reloading() error {
 // Stopping says that the service is about to end.
 func Stopping() error { return send("STOPPING=1") }
 
+// Main says that another process is the service from now on, and does its work.
+func Main(pid int) error { return send("READY=1", fmt.Sprintf("MAINPID=%d", pid)) }
+
 // send sends one datagram. Without a service manager that wants to know it does
 // nothing.
 func send(fields ...string) error {

@@ -1,0 +1,79 @@
+package sluice
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/sluice-gateway/sluice/internal/address"
+	"github.com/sluice-gateway/sluice/internal/listen"
+	"golang.org/x/sys/unix"
+)
+
+// Listeners returns copies of the descriptors of the listeners, by their
+// addresses as they stand in the configuration: for a successor, who makes
+// listeners of them with TakeOver. The caller closes them. They are numbers, and
+// no files: os.File.Fd would make them, and with them ours, block.
+func (s *Server) Listeners() (map[string]int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return nil, ErrClosed
+	}
+	copies := make(map[string]int)
+	for spec, l := range s.listeners {
+		fd, err := copyOf(l.Listener)
+		if err != nil {
+			for _, fd := range copies {
+				syscall.Close(fd)
+			}
+			return nil, fmt.Errorf("sluice: listener %s: %w", spec, err)
+		}
+		copies[spec] = fd
+	}
+	return copies, nil
+}
+
+// copyOf returns another descriptor of a listener, which no program inherits by
+// accident.
+func copyOf(l net.Listener) (fd int, err error) {
+	sc, ok := l.(syscall.Conn)
+	if !ok {
+		return 0, syscall.ENOTSUP
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	cerr := raw.Control(func(of uintptr) { fd, err = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0) })
+	return fd, errors.Join(cerr, err)
+}
+
+// HandOver tells that a successor has the listeners: the files of unix sockets
+// stay when they are closed.
+func (s *Server) HandOver() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listeners {
+		if kept, ok := l.Listener.(interface{ Keep() }); ok {
+			kept.Keep()
+		}
+	}
+}
+
+// TakeOver makes a listener of a descriptor that a predecessor had open at an
+// address, for Options.Listeners. The descriptor is closed.
+func TakeOver(f *os.File, spec string) (net.Listener, error) {
+	defer f.Close()
+	at, err := address.Parse(spec)
+	if err != nil {
+		return nil, fmt.Errorf("sluice: take over: %w", err)
+	}
+	l, err := listen.TakeOver(f, at)
+	if err != nil {
+		return nil, fmt.Errorf("sluice: take over %s: %w", spec, err)
+	}
+	return l, nil
+}
