@@ -44,6 +44,7 @@ type Reply struct {
 	sent    bool  // some of the response has been sent
 	bare    bool  // there is no body
 	left    int64 // bytes of the body to come by Content-Length; -1 without one
+	over    bool  // more than those were written
 	aborted bool  // by Abort
 	cut     bool  // some of it could not be sent
 	ended   bool  // the handler has returned
@@ -94,8 +95,11 @@ func (p *Reply) WriteHeader(status int, h Header) error {
 	case status < 200 && !takesInterim(p.r):
 		return nil
 	}
-	p.buf, p.badHead = AppendHead(p.buf, status, h)
-	if p.badHead != nil {
+	length, err := lengthOf(h)
+	if err == nil {
+		p.buf, err = AppendHead(p.buf, status, h)
+	}
+	if p.badHead = err; err != nil {
 		return p.badHead
 	}
 	if status < 200 {
@@ -103,20 +107,25 @@ func (p *Reply) WriteHeader(status int, h Header) error {
 	}
 	p.wrote = true
 	p.bare = status == 204 || status == 304 || p.r.Method == "HEAD"
-	p.left = lengthOf(h)
+	p.left = length
 	return nil
 }
 
-// lengthOf returns the Content-Length of a response, or -1.
-func lengthOf(h Header) int64 {
+// lengthOf returns the Content-Length of a response, or -1. It is digits and
+// nothing else, and there is one (RFC 9110 §8.6).
+func lengthOf(h Header) (length int64, err error) {
+	length = -1
 	for _, f := range h {
-		if len(f.Name) == len("Content-Length") && strings.EqualFold(f.Name, "Content-Length") {
-			if n, err := strconv.ParseInt(f.Value, 10, 64); err == nil && n >= 0 {
-				return n
-			}
+		if len(f.Name) != len("Content-Length") || !strings.EqualFold(f.Name, "Content-Length") {
+			continue
 		}
+		n, err := strconv.ParseUint(f.Value, 10, 63)
+		if err != nil || length >= 0 && length != int64(n) {
+			return -1, fmt.Errorf("%w: Content-Length %.40q in a response", ErrMalformed, f.Value)
+		}
+		length = int64(n)
 	}
-	return -1
+	return length, nil
 }
 
 // takesInterim reports whether the web server passes 1xx on. nginx, Apache and
@@ -154,6 +163,7 @@ func (p *Reply) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	if p.left >= 0 && int64(len(b)) > p.left {
+		p.over = true
 		n, err := p.write(b[:p.left])
 		return n, cmp.Or(err, errTooMuch)
 	}
@@ -261,7 +271,7 @@ func (p *Reply) tooShort() error {
 
 // End is called when the handler has returned. rest, valid until Reset, is what
 // must still be sent. If whole is false the response must be broken after it.
-// err is why the handler's own answer was broken, or replaced by status 500.
+// err is why the handler's own answer was cut, broken, or replaced by status 500.
 func (p *Reply) End() (rest []byte, whole bool, err error) {
 	switch {
 	case p.aborted || p.out.Gone() != nil:
@@ -270,7 +280,11 @@ func (p *Reply) End() (rest []byte, whole bool, err error) {
 		p.serverError()
 	default:
 		err = p.begin()
-		if err == nil && p.left > 0 && !p.bare {
+		switch {
+		case err != nil:
+		case p.over:
+			err = errTooMuch
+		case p.left > 0 && !p.bare:
 			err = p.tooShort()
 		}
 	}

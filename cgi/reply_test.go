@@ -164,11 +164,12 @@ func TestReplyLength(t *testing.T) {
 		{"none", "GET", say(200, "0"), "", "", true, ""},
 		{"shorter, gathered", "GET", say(200, "5", "abc"), "", broken, true, "cgi: 2 bytes fewer were written than Content-Length announces"},
 		{"shorter, sent", "GET", say(200, "9000", long), "", long, false, "cgi: 808 bytes fewer were written than Content-Length announces"},
-		{"longer", "GET", say(200, "5", "ab", "cdef"), errTooMuch.Error(), "abcde", true, ""},
-		{"longer, and then more", "GET", say(200, "2", "ab", "c", "d"), errTooMuch.Error(), "ab", true, ""},
+		{"longer", "GET", say(200, "5", "ab", "cdef"), errTooMuch.Error(), "abcde", true, errTooMuch.Error()},
+		{"longer, and then more", "GET", say(200, "2", "ab", "c", "d"), errTooMuch.Error(), "ab", true, errTooMuch.Error()},
 		{"of a head", "HEAD", say(200, "5"), "", "", true, ""},
 		{"not modified", "GET", say(304, "5"), "", "", true, ""},
-		{"no number", "GET", say(200, "x", "abc"), "", "abc", true, ""},
+		{"no number", "GET", say(200, "x", "abc"), `cgi: malformed: Content-Length "x" in a response`, broken, true, `cgi: malformed: Content-Length "x" in a response`},
+		{"with a sign", "GET", say(200, "+3", "abc"), `cgi: malformed: Content-Length "+3" in a response`, broken, true, `cgi: malformed: Content-Length "+3" in a response`},
 	}
 	var w Reply
 	for _, tt := range tests {

@@ -255,7 +255,8 @@ func (h *host) learn(values []cgi.Field) {
 
 // forget gives up all connections that are as old as one of that age: the idle
 // ones at once, the others when they are not used any more. Another application
-// may be there by now: what was learnt of the ways of the last one counts no more.
+// may be there by now: how the last one treated its connections counts no more.
+// What it has answered to questions does, until the address is forgotten.
 func (h *host) forget(age int) {
 	h.mu.Lock()
 	var old []*conn

@@ -59,7 +59,7 @@ func (c *serverConn) linger(d time.Duration) bool {
 		return false
 	}
 	c.lingering.Store(true)
-	c.nc.SetReadDeadline(time.Now().Add(d))
+	c.readBy(time.Now().Add(d))
 	return true
 }
 
@@ -85,7 +85,7 @@ func (c *serverConn) Drain() {
 	c.mu.Lock()
 	c.last, c.refuse = true, true
 	if c.lingering.Load() {
-		c.nc.SetReadDeadline(time.Now().Add(shutdownDiscard))
+		c.readBy(time.Now().Add(shutdownDiscard))
 		c.mu.Unlock()
 		return
 	}

@@ -43,10 +43,13 @@ type serverConn struct {
 	lingering atomic.Bool  // all is written: read to the end, throw it away
 	active    atomic.Int32 // requests that have not sent all they have to
 	muxed     atomic.Bool  // the web server sends several requests at a time
+	shown     atomic.Bool  // it has done so, or asked, on this connection
 	credit    atomic.Int64 // window of its flow control, in bytes; 0 if it has none
 
 	mu       sync.Mutex // guards what follows
 	requests map[uint16]*serverRequest
+	by       time.Time       // the read deadline, if no vigil is being ended
+	waking   bool            // one is: the deadline is the vigil's
 	cause    error           // why the connection has been closed
 	last     bool            // to be closed when no request is left
 	refuse   bool            // requests that begin are refused
@@ -275,6 +278,7 @@ func (c *serverConn) begin(p Piece) error {
 	}
 	switch {
 	case len(c.requests) > 0, p.ID > 2:
+		c.shown.Store(true)
 		c.muxed.Store(true) // those that send one at a time know no such ids
 	case !c.muxed.Load():
 		c.out.unread.Store(0) // who asks again has seen the end of the answer before
@@ -317,6 +321,6 @@ func (c *serverConn) watch() {
 	defer c.mu.Unlock()
 	if !c.lingering.Load() {
 		c.deadline = deadline
-		c.nc.SetReadDeadline(deadline)
+		c.readBy(deadline)
 	}
 }

@@ -295,3 +295,148 @@ func TestServerLogsTheRule(t *testing.T) {
 		})
 	}
 }
+
+// The last piece of a body is not there before it is, however long it had to
+// wait for room.
+func TestServerLastPieceWaits(t *testing.T) {
+	const ahead, size = 100, unproven*100 + 100
+	s := &Server{MaxBodyAhead: ahead, Handler: cgi.HandlerFunc(func(_ context.Context, w cgi.ResponseWriter, r *cgi.Request) {
+		time.Sleep(5 * time.Millisecond)
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n, " ", err)
+	})}
+	address := onUnix(t, s)
+	for range 20 {
+		nc, err := net.Dial("unix", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.SetDeadline(time.Now().Add(20 * time.Second))
+		head := recBegin(1, RoleResponder, false) + recParams(1, "REQUEST_METHOD", "POST", "CONTENT_LENGTH", fmt.Sprint(size))
+		body := recStream(TypeStdin, 1, strings.Repeat("x", size-ahead)) + recStream(TypeStdin, 1, strings.Repeat("y", ahead)) + recEnd(TypeStdin, 1)
+		io.WriteString(nc, head+body)
+		answer, err := io.ReadAll(nc)
+		nc.Close()
+		if want := fmt.Sprint(size, " ", nil); !strings.Contains(string(answer), want) || err != nil {
+			t.Fatalf("answer = %q, %v, want %s", answer, err, want)
+		}
+	}
+}
+
+// A web server that is still writing its body when the handler has answered is
+// not cut off, neither before nor after somebody has begun to look whether it
+// has gone.
+func TestServerAnswersHeldBack(t *testing.T) {
+	for _, after := range []time.Duration{vigilDelay / 4, 2 * vigilDelay} {
+		s := &Server{MaxBodyAhead: 1000, Handler: cgi.HandlerFunc(func(_ context.Context, w cgi.ResponseWriter, r *cgi.Request) {
+			time.Sleep(after)
+			io.WriteString(w, "hello")
+		})}
+		address := onUnix(t, s)
+		for range 10 {
+			nc, err := net.Dial("unix", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			nc.SetDeadline(time.Now().Add(20 * time.Second))
+			_, werr := io.WriteString(nc, recPost(1, false, strings.Repeat("x", 1<<20)))
+			answer, err := io.ReadAll(nc)
+			nc.Close()
+			if werr != nil || err != nil || !strings.Contains(string(answer), "hello") {
+				t.Fatalf("after %v: write: %v, read: %v, answer of %d bytes", after, werr, err, len(answer))
+			}
+		}
+	}
+}
+
+// A web server that has shown that it sends several requests at a time does not
+// have them wait for a body that there is no room for: that one fails.
+func TestServerWithoutRoomBesideOthers(t *testing.T) {
+	release := make(chan struct{})
+	s := &Server{MaxSpill: 1, Handler: cgi.HandlerFunc(func(_ context.Context, w cgi.ResponseWriter, r *cgi.Request) {
+		if r.Method == "POST" {
+			<-release
+		}
+		io.WriteString(w, "hello")
+	})}
+	nc, err := net.Dial("unix", onUnix(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	defer close(release)
+	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	go func() { // ends with the connection
+		io.WriteString(nc, recBegin(2, RoleResponder, true)+recGet(1, true)+recParams(2)+recEnd(TypeStdin, 2))
+		io.WriteString(nc, recPost(3, true, strings.Repeat("x", 24<<20), "REQUEST_METHOD", "POST"))
+		io.WriteString(nc, recGet(4, true))
+	}()
+	var d Decoder
+	for buf := make([]byte, 64<<10); ; {
+		n, err := nc.Read(buf)
+		if err != nil {
+			t.Fatalf("no answer to the request behind the body: %v", err)
+		}
+		for b := buf[:n]; ; {
+			p, rest, ok, err := d.Next(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			if b = rest; p.ID == 4 {
+				return
+			}
+		}
+	}
+}
+
+// That somebody has asked whether he may multiplex changes nothing for those who
+// do not.
+func TestServerDeadlineAfterAQuestion(t *testing.T) {
+	took := make(chan time.Duration, 1)
+	s := &Server{Handler: cgi.HandlerFunc(func(_ context.Context, w cgi.ResponseWriter, _ *cgi.Request) {
+		begin := time.Now()
+		w.(interface{ SetWriteDeadline(time.Time) error }).SetWriteDeadline(begin.Add(100 * time.Millisecond))
+		var err error
+		for err == nil {
+			_, err = w.Write(make([]byte, 1<<20))
+		}
+		took <- time.Since(begin)
+	})}
+	address := onUnix(t, s)
+	if _, err := Values(t.Context(), "unix", address, MpxsConn); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := net.Dial("unix", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	io.WriteString(nc, recGet(1, true))
+	select {
+	case <-took:
+	case <-time.After(20 * time.Second):
+		t.Error("a write with a deadline of 100ms goes on")
+	}
+}
+
+// What is longer than it was announced is cut with a word in the log.
+func TestServerLogsLongBody(t *testing.T) {
+	var log bytes.Buffer
+	s := &Server{Log: slog.New(slog.NewTextHandler(&log, nil)), Handler: cgi.HandlerFunc(func(_ context.Context, w cgi.ResponseWriter, r *cgi.Request) {
+		b, err := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %v", b, err)
+	})}
+	inBubble(t, s, func(t *testing.T, dial func() *web) {
+		w := dial()
+		w.send(recPost(1, true, "0123456789", "CONTENT_LENGTH", "5"))
+		if got := w.replies(); !strings.Contains(got, "01234 <nil>") {
+			t.Errorf("replies = %s", got)
+		}
+	})
+	if n := strings.Count(log.String(), "request body cut"); n != 1 {
+		t.Errorf("said %d times, want once: %s", n, &log)
+	}
+}

@@ -152,14 +152,15 @@ func (q *serverRequest) writeBy() (time.Time, error) {
 		return time.Time{}, nil
 	case !time.Now().Before(q.deadline):
 		return time.Time{}, os.ErrDeadlineExceeded
-	case q.c.muxed.Load():
+	case q.c.shown.Load():
 		return time.Time{}, nil
 	}
 	return q.deadline, nil
 }
 
-// SetWriteDeadline makes writes after t fail, and with them the response. It is
-// found by cgihttp.
+// SetWriteDeadline makes writes after t fail, and with them the response. One
+// that blocks at that time fails, too, unless others share the connection: then
+// it goes on until WriteTimeout. It is found by cgihttp.
 func (q *serverRequest) SetWriteDeadline(t time.Time) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -3,6 +3,7 @@ package fastcgi
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type stdin struct {
 	next    []byte // of the queue
 	left    int64  // bytes to come, or -1 if that is not known
 	ended   bool   // the end of the stream has come
+	over    bool   // more has come than was announced
 	closed  bool   // nobody reads any more: throw away what comes
 	err     error  // why no more will come
 }
@@ -55,13 +57,27 @@ func (s *stdin) take(p Piece) error {
 	if s.q.credit.limited() && s.q.granted.Add(-int64(len(b))) < 0 {
 		return errorf("%v of request %d exceeds the credit for it", s.kind, s.q.id)
 	}
-	if s.left >= 0 {
-		b = b[:min(int64(len(b)), s.left)]
-		s.left -= int64(len(b))
+	if s.left >= 0 && int64(len(b)) > s.left {
+		b = b[:s.left]
+		s.tooLong()
 	}
 	s.put(b)
+	if s.left >= 0 {
+		s.left -= int64(len(b))
+	}
 	s.changed.Broadcast()
 	return nil
+}
+
+// tooLong says, once, that more has come than was announced, and is thrown away.
+// Web servers that announce wrongly are known (nginx before 1.11.8 with
+// unbuffered chunked bodies); the handler has what it was promised.
+func (s *stdin) tooLong() {
+	if !s.over {
+		s.over = true
+		s.q.c.server.warn("request body cut", slog.String("peer", s.q.c.nc.RemoteAddr().String()), slog.String("stream", s.kind.String()),
+			slog.String("why", "it is longer than was announced"))
+	}
 }
 
 // put keeps b for the handler. mu is held.
@@ -92,7 +108,7 @@ func (s *stdin) awaitRoom() bool {
 	s.mu.Unlock()
 	alone := s.q.c.carriesOne()
 	s.mu.Lock()
-	if before == 0 || !alone {
+	if before == 0 || !alone || s.q.c.shown.Load() {
 		return false
 	}
 	for first := true; s.queue.Len() >= before && !s.closed && s.err == nil; first = false {

@@ -62,6 +62,7 @@ func (c *serverConn) value(asked cgi.Field) (value int, ok bool) {
 		}
 		c.server.muxed.Store(true)
 		c.muxed.Store(true)
+		c.shown.Store(true)
 		return 1, true
 	case FlowWindow:
 		n, err := strconv.ParseUint(asked.Value, 10, 31)

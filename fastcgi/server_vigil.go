@@ -38,11 +38,20 @@ func (v *vigil) end(c *serverConn) {
 	if v.timer.Stop() {
 		return
 	}
+	c.mu.Lock()
+	c.waking = true
 	c.nc.SetReadDeadline(time.Unix(1, 0))
+	c.mu.Unlock()
 	<-v.ended
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.lingering.Load() {
-		c.nc.SetReadDeadline(c.deadline)
+	c.waking = false
+	c.readBy(c.by)
+}
+
+// readBy sets the read deadline, at once or when a vigil has ended. mu is held.
+func (c *serverConn) readBy(t time.Time) {
+	if c.by = t; !c.waking {
+		c.nc.SetReadDeadline(t)
 	}
 }
