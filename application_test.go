@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/config"
@@ -32,6 +33,10 @@ var applicationPaths = map[string]cgi.HandlerFunc{
 		limits, _ := os.ReadFile("/proc/self/limits")
 		priority, _ := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
 		fmt.Fprintf(w, "%s%snice %d\n", status, limits, 20-priority) // as the system call gives it
+	},
+	"/slow": func(_ context.Context, w cgi.ResponseWriter, _ *cgi.Request) {
+		time.Sleep(30 * time.Millisecond)
+		fmt.Fprint(w, os.Getpid())
 	},
 	"/stderr": func(_ context.Context, w cgi.ResponseWriter, r *cgi.Request) {
 		fmt.Fprintln(cgi.Stderr(w), "a word from the application")

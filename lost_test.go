@@ -46,7 +46,11 @@ func newCrowd(g *rig, n int, method, path string) *crowd {
 }
 
 func (c *crowd) ask(client *http.Client, method, url string) {
-	r, _ := http.NewRequest(method, url, strings.NewReader(""))
+	body := ""
+	if method == "POST" {
+		body = "a body"
+	}
+	r, _ := http.NewRequest(method, url, strings.NewReader(body))
 	resp, err := client.Do(r)
 	why := ""
 	if err != nil {
@@ -90,13 +94,7 @@ func TestNothingIsLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	killed := 0
-	for killed < kills {
-		if pid := idleProcess(g); pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
-			killed++
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	killed := kill(g, kills, false)
 	c.end()
 	t.Logf("%d requests, %d failed; %d restarts, %d reloads, %d processes killed", c.good.Load()+c.bad.Load(), c.bad.Load(), restarts, reloads, killed)
 	if n := c.bad.Load(); n > 0 {
@@ -107,10 +105,50 @@ func TestNothingIsLost(t *testing.T) {
 	}
 }
 
-// idleProcess returns a process that takes requests and has none now, 0 if
-// there is none. It has been there for a while: one that dies young again and
+// A request that may not be repeated is lost with the process that it had been
+// sent to; no other is.
+func TestOnlySentPostsAreLost(t *testing.T) {
+	const kills, processes = 30, 8
+	cfg := oneApp(t, processes)
+	cfg.Backends[0].MaxLoad = 1 // so that no more than one is lost at a time
+	g := start(t, cfg)
+	g.get("/")
+	gets, posts := newCrowd(g, 4, "GET", "slow"), newCrowd(g, 8, "POST", "slow")
+	killed := kill(g, kills, true)
+	gets.end()
+	posts.end()
+	t.Logf("%d busy processes killed: of %d GETs %d were lost, of %d POSTs %d",
+		killed, gets.good.Load()+gets.bad.Load(), gets.bad.Load(), posts.good.Load()+posts.bad.Load(), posts.bad.Load())
+	if n := gets.bad.Load(); n > 0 {
+		t.Errorf("%d GETs were lost, the first: %s", n, *gets.first.Load())
+	}
+	if n := posts.bad.Load(); n == 0 || n > int64(killed) {
+		t.Errorf("%d POSTs were lost with %d processes that had one request each at the most", n, killed)
+	} else if first := *posts.first.Load(); !strings.HasPrefix(first, "502 ") {
+		t.Errorf("a POST that was lost got %s, want 502", first)
+	}
+}
+
+// kill kills processes, idle ones or busy ones, and returns how many. Of the busy
+// there is one at a time: a GET is sent again, but not twice.
+func kill(g *rig, n int, busy bool) (killed int) {
+	pause := 20 * time.Millisecond
+	if busy {
+		pause = 200 * time.Millisecond
+	}
+	for killed < n {
+		if pid := anyProcess(g, busy); pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+		time.Sleep(pause)
+	}
+	return killed
+}
+
+// anyProcess returns a process that takes requests and has some now, or none, 0
+// if there is none such. It has been there for a while: one that dies young again and
 // again is not started again at once, whoever is to blame.
-func idleProcess(g *rig) int {
+func anyProcess(g *rig, busy bool) int {
 	b := g.s.current.Load().backends["app"]
 	load := make(map[string]int)
 	for _, w := range b.pool.Status().Workers {
@@ -122,15 +160,15 @@ func idleProcess(g *rig) int {
 		address[m.PID] = m.Address
 	}
 	b.recycler.mu.Unlock()
-	var idle []int
+	var found []int
 	for _, s := range b.group.Status() {
 		n, ok := load[address[s.PID]]
-		if ok && n == 0 && s.State == process.Ready && time.Since(s.Since) > process.DefaultPauseMin+200*time.Millisecond {
-			idle = append(idle, s.PID)
+		if ok && n > 0 == busy && s.State == process.Ready && time.Since(s.Since) > process.DefaultPauseMin+200*time.Millisecond {
+			found = append(found, s.PID)
 		}
 	}
-	if len(idle) == 0 {
+	if len(found) == 0 {
 		return 0
 	}
-	return idle[rand.IntN(len(idle))]
+	return found[rand.IntN(len(found))]
 }
