@@ -15,7 +15,7 @@ import (
 func TestSignalAndStopWith(t *testing.T) {
 	var log testlog.Buffer
 	g, err := NewGroup(Spec{Name: "ears", Log: log.Logger(), StopSignal: syscall.SIGQUIT, StopTimeout: time.Nanosecond, Args: []string{"/bin/sh", "-c",
-		`trap 'echo heard USR2' USR2; trap 'echo heard HUP; exit 0' HUP; echo listening; while :; do sleep 0.01; done`}}, 2, t.TempDir())
+		`trap 'echo heard USR2' USR2; trap 'echo heard USR1; exit 0' USR1; echo listening; while :; do sleep 0.01; done`}}, 2, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,10 +37,10 @@ func TestSignalAndStopWith(t *testing.T) {
 	said("listening")
 	g.Signal(syscall.SIGUSR2)
 	said("heard USR2")
-	if err := g.StopWith(ctx, syscall.SIGHUP, -1); err != nil {
+	if err := g.StopWith(ctx, syscall.SIGUSR1, -1); err != nil {
 		t.Fatal(err)
 	}
-	said("heard HUP")
+	said("heard USR1")
 	for _, s := range g.Status() {
 		if s.Last == nil || s.Last.Status != 0 || !strings.Contains(s.Last.Reason, "exit status 0") {
 			t.Errorf("slot %d ended with %+v, want status 0", s.Slot, s.Last)
