@@ -23,7 +23,7 @@ type crowd struct {
 	clients   sync.WaitGroup
 }
 
-const crowdPause = 20 * time.Millisecond
+const crowdPause = 50 * time.Millisecond
 
 // newCrowd starts n clients of a server. end ends them.
 func newCrowd(g *rig, n int, method, path string) *crowd {
@@ -129,10 +129,11 @@ func TestOnlySentPostsAreLost(t *testing.T) {
 	}
 }
 
-// kill kills processes, idle ones or busy ones, and returns how many. Of the busy
-// there is one at a time: a GET is sent again, but not twice.
+// kill kills processes, idle ones or busy ones, and returns how many. It does so
+// one by one: a GET is sent again, but not twice, and the idle may have got one
+// in the moment before.
 func kill(g *rig, n int, busy bool) (killed int) {
-	pause := 20 * time.Millisecond
+	pause := 100 * time.Millisecond
 	if busy {
 		pause = 200 * time.Millisecond
 	}

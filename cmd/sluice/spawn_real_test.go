@@ -452,7 +452,7 @@ func TestSpawnLeavesNoOrphans(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil || len(processes) != 1 {
 		t.Fatalf("%v, processes %v, want one", err, processes)
 	}
-	await(t, "the end of its process", func() bool { return !lives(processes[0]) })
+	await(t, "the end of both", func() bool { return !lives(processes[0]) && !runs(pid) })
 	// What it left is no obstacle to the next one.
 	if code, stdout, stderr := s.run("spawn", "-s", "s", "-P", "pid", "--", php, "-n"); code != 0 {
 		t.Errorf("the next one: exit status %d, %q, %q", code, stdout, stderr)
