@@ -4,6 +4,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -98,7 +99,7 @@ func TestNothingIsLost(t *testing.T) {
 	c.end()
 	t.Logf("%d requests, %d failed; %d restarts, %d reloads, %d processes killed", c.good.Load()+c.bad.Load(), c.bad.Load(), restarts, reloads, killed)
 	if n := c.bad.Load(); n > 0 {
-		t.Errorf("%d of %d requests failed, the first: %s", n, n+c.good.Load(), *c.first.Load())
+		t.Errorf("%d of %d requests failed, the first: %s\n%s", n, n+c.good.Load(), *c.first.Load(), strings.Join(g.log.With("request failed"), "\n"))
 	}
 	if c.good.Load() < clients*100 {
 		t.Errorf("%d requests: the test shows nothing", c.good.Load())
@@ -129,21 +130,34 @@ func TestOnlySentPostsAreLost(t *testing.T) {
 	}
 }
 
-// kill kills processes, idle ones or busy ones, and returns how many. It does so
-// one by one: a GET is sent again, but not twice, and the idle may have got one
-// in the moment before.
+// kill kills processes, idle ones or busy ones, and returns how many. It waits
+// for the successor each time: a GET is sent again, but not twice, and an idle
+// process may have got one in the moment before.
 func kill(g *rig, n int, busy bool) (killed int) {
-	pause := 100 * time.Millisecond
-	if busy {
-		pause = 200 * time.Millisecond
-	}
+	b := g.s.current.Load().backends["app"]
+	whole := len(b.group.Status())
 	for killed < n {
 		if pid := anyProcess(g, busy); pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
 			killed++
+			await(g.t, "another process", func() bool { return !isMember(b, pid) && members(b) == whole })
+			time.Sleep(crowdPause) // until what was sent again is done
+			continue
 		}
-		time.Sleep(pause)
+		time.Sleep(20 * time.Millisecond)
 	}
 	return killed
+}
+
+func members(b *backend) int {
+	b.recycler.mu.Lock()
+	defer b.recycler.mu.Unlock()
+	return len(b.recycler.members)
+}
+
+func isMember(b *backend, pid int) bool {
+	b.recycler.mu.Lock()
+	defer b.recycler.mu.Unlock()
+	return slices.ContainsFunc(b.recycler.members, func(m process.Member) bool { return m.PID == pid })
 }
 
 // anyProcess returns a process that takes requests and has some now, or none, 0
