@@ -22,8 +22,9 @@ const (
 )
 
 // ping returns nil as soon as the process at an address accepts connections. It
-// is asked for FCGI_MPXS_CONNS; any answer will do, also that it hangs up, or
-// that it has read the question and says nothing.
+// is asked for FCGI_MAX_CONNS, which, unlike FCGI_MPXS_CONNS, announces nothing;
+// any answer will do, also that it hangs up, or that it has read the question
+// and says nothing.
 func ping(ctx context.Context, network, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -33,7 +34,7 @@ func ping(ctx context.Context, network, address string) error {
 	}
 	defer nc.Close()
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
-	question, err := fastcgi.AppendPair(fastcgi.AppendHeader(nil, fastcgi.TypeGetValues, 0, uint16(2+len(fastcgi.MpxsConn)), 0), fastcgi.MpxsConn, "")
+	question, err := fastcgi.AppendPair(fastcgi.AppendHeader(nil, fastcgi.TypeGetValues, 0, uint16(2+len(fastcgi.MaxConns)), 0), fastcgi.MaxConns, "")
 	if err != nil {
 		return err
 	}

@@ -24,10 +24,6 @@ type processes interface {
 type scaler struct {
 	rule scale.Rule
 
-	// shared is how many requests a process takes if all processes share one
-	// socket, so that the pool sees one worker; 0 if each has its own.
-	shared int
-
 	wake chan struct{} // room for one
 	end  context.CancelFunc
 	runs sync.WaitGroup
@@ -71,7 +67,7 @@ func (s *scaler) run(ctx context.Context, p *pool.Pool, to processes) {
 	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for {
-		a := decide.Look(time.Now(), s.sees(p.Load()))
+		a := decide.Look(time.Now(), sees(p.Load()))
 		p.Mark(a.Alarm)
 		if a.Want != wanted {
 			wanted = a.Want
@@ -90,10 +86,6 @@ func (s *scaler) run(ctx context.Context, p *pool.Pool, to processes) {
 	}
 }
 
-func (s *scaler) sees(l pool.Load) scale.Load {
-	ready := l.Workers
-	if s.shared > 0 && l.Slots > 0 {
-		ready = l.Slots / s.shared
-	}
-	return scale.Load{Busy: l.Busy, Peak: l.Peak, Queued: l.Queued, Longest: l.Longest, Ended: l.Ended, Ready: ready}
+func sees(l pool.Load) scale.Load {
+	return scale.Load{Busy: l.Busy, Peak: l.Peak, Queued: l.Queued, Longest: l.Longest, Ended: l.Ended, Ready: l.Workers}
 }

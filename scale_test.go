@@ -217,24 +217,3 @@ func TestScalerCloses(t *testing.T) {
 		s.scaler.close()
 	})
 }
-
-// Several processes behind one socket are one worker to the pool.
-func TestScalerSharedSocket(t *testing.T) {
-	s := scaler{shared: 2}
-	tests := []struct {
-		name string
-		l    pool.Load
-		want int
-	}{
-		{"none", pool.Load{}, 0},
-		{"three", pool.Load{Workers: 1, Slots: 6}, 3},
-		{"no limit", pool.Load{Workers: 1, Slots: -1}, 1},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := s.sees(tt.l).Ready; got != tt.want {
-				t.Errorf("Ready = %d, want %d", got, tt.want)
-			}
-		})
-	}
-}

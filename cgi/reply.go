@@ -33,7 +33,8 @@ type Output interface {
 //     it has been sent, status 500.
 //   - 1xx goes to the web servers that are known not to take it for the
 //     response itself, and to no other.
-//   - A field that cannot stand in a head is an error that wraps ErrMalformed,
+//   - A field that cannot stand in a head, and a Content-Length that is no
+//     number or is there twice with two numbers (RFC 9110 §8.6), is an error that wraps ErrMalformed,
 //     and nothing is sent. If no good head follows, the answer is status 500.
 type Reply struct {
 	out Output
