@@ -32,8 +32,8 @@ func TestHold(t *testing.T) {
 			return
 		}
 		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid))
-		if _, state, _ := parseStat(stat); state != 't' {
-			t.Errorf("its state is %c, want t, stopped by a debugger", state)
+		if s, _ := parseStat(stat); s.state != 't' {
+			t.Errorf("its state is %c, want t, stopped by a debugger", s.state)
 		}
 		if _, err := os.Stat(made); err == nil {
 			t.Error("it has run")

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,6 +27,7 @@ type running struct {
 	sock    *socket
 	process *os.Process
 	pid     int
+	mark    string // by which its orphans can be told; empty if they are not adopted
 	started time.Time
 	out     *output
 	log     *slog.Logger
@@ -66,6 +68,11 @@ func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (*child, *startE
 		Sys:   attributes(s),
 	}
 	s.activated(attr, sock)
+	var mark string
+	if adopting.Load() {
+		mark = rand.Text()
+		attr.Env = marked(attr.Env, mark)
+	}
 	var p *os.Process
 	t.do(func() { p, failed = s.begin(path, attr) })
 	if failed != nil {
@@ -73,7 +80,7 @@ func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (*child, *startE
 		return nil, failed
 	}
 	log = log.With(slog.Int("pid", p.Pid))
-	run := &running{spec: s, sock: sock, process: p, pid: p.Pid, started: time.Now(), out: &output{r: r, log: log}, log: log}
+	run := &running{spec: s, sock: sock, process: p, pid: p.Pid, mark: mark, started: time.Now(), out: &output{r: r, log: log}, log: log}
 	return run.watched(), nil
 }
 
@@ -143,9 +150,9 @@ type end struct {
 	err    error // the status is not known
 }
 
-// wait waits until the process and all of its process group are gone. What is
-// left of the group when the process has died gets SIGKILL: it could keep the
-// address of a successor.
+// wait waits until the process, all of its process group, and its orphans if we
+// adopt them, are gone. What is left of them when the process has died gets
+// SIGKILL: it could keep the address of a successor.
 func (r *running) wait() (e end) {
 	// While the process is a zombie its number is that of its group and of
 	// nothing else, so this is when the signal is sent. Where it cannot be
@@ -169,7 +176,25 @@ func (r *running) wait() (e end) {
 	if !awaitGroup(r.pid) {
 		r.log.Error("process group does not end", slog.Duration("waited", goneTimeout))
 	}
+	r.endOrphans()
 	return e
+}
+
+// endOrphans ends what the process has started and what has left its process
+// group, as a daemon does: it may hold the listening socket, and take requests
+// that are not for it.
+func (r *running) endOrphans() {
+	if r.mark == "" {
+		return
+	}
+	ended, all := endOrphans(r.mark)
+	if len(ended) > 0 {
+		r.log.Warn("what it left behind was killed", slog.Any("processes", ended),
+			slog.String("hint", "what it starts ends with it; run what shall stay by itself, as a service"))
+	}
+	if !all {
+		r.log.Error("what it left behind does not end", slog.Duration("waited", goneTimeout))
+	}
 }
 
 // describe puts the end into words.

@@ -22,8 +22,8 @@ func gone(pid int) bool {
 	if err != nil {
 		return true
 	}
-	_, state, ok := parseStat(stat)
-	return ok && (state == 'Z' || state == 'X')
+	s, ok := parseStat(stat)
+	return ok && s.gone()
 }
 
 func number(t *testing.T, s string) int {

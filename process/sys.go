@@ -1,7 +1,6 @@
 package process
 
 import (
-	"bytes"
 	"os"
 	"strconv"
 	"syscall"
@@ -47,15 +46,4 @@ func awaitGroup(pgid int) bool {
 		}
 		time.Sleep(wait) // the kernel tells nobody but its parent when a process ends
 	}
-}
-
-// parseStat reads process group and state from /proc/PID/stat. The name, in
-// parentheses, may hold anything, spaces and parentheses included (proc(5)).
-func parseStat(stat []byte) (pgid int, state byte, ok bool) {
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 3 || len(fields[0]) != 1 {
-		return 0, 0, false
-	}
-	pgid, err := strconv.Atoi(string(fields[2]))
-	return pgid, fields[0][0], err == nil
 }

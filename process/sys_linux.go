@@ -1,10 +1,9 @@
 package process
 
 import (
-	"bytes"
+	"iter"
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 
@@ -51,46 +50,43 @@ func groupLives(pgid int) bool {
 	if syscall.Kill(-pgid, 0) != nil {
 		return false
 	}
-	files, _ := filepath.Glob("/proc/[1-9]*/stat")
-	for _, file := range files {
-		stat, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
-		}
-		if group, state, ok := parseStat(stat); ok && group == pgid && state != 'Z' && state != 'X' {
+	seen := false
+	for _, p := range everyProcess() {
+		if seen = true; p.group == pgid && !p.gone() {
 			return true
 		}
 	}
-	return len(files) == 0 // without /proc there is only the answer of kill
+	return !seen // without /proc there is only the answer of kill
 }
 
 // residentByGroup returns the resident memory of every process group, in bytes.
 func residentByGroup() map[int]int64 {
 	groups := make(map[int]int64)
 	page := int64(os.Getpagesize())
-	files, _ := filepath.Glob("/proc/[1-9]*/stat")
-	for _, file := range files {
-		stat, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
-		}
-		if pgid, pages, ok := parseResident(stat); ok {
-			groups[pgid] += pages * page
-		}
+	for _, p := range everyProcess() {
+		groups[p.group] += p.pages * page
 	}
 	return groups
 }
 
-// parseResident reads process group and resident pages from /proc/PID/stat.
-func parseResident(stat []byte) (pgid int, pages int64, ok bool) {
-	const rss = 21 // of the fields behind the name, from 0
-	pgid, _, ok = parseStat(stat)
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if !ok || len(fields) <= rss {
-		return 0, 0, false
+// everyProcess returns all processes that we can see, by their numbers.
+func everyProcess() iter.Seq2[int, stat] {
+	return func(yield func(int, stat) bool) {
+		entries, _ := os.ReadDir("/proc")
+		for _, e := range entries {
+			pid, err := strconv.Atoi(e.Name())
+			if err != nil {
+				continue
+			}
+			text, err := os.ReadFile("/proc/" + e.Name() + "/stat")
+			if err != nil {
+				continue // it has ended
+			}
+			if s, ok := parseStat(text); ok && !yield(pid, s) {
+				return
+			}
+		}
 	}
-	pages, err := strconv.ParseInt(string(fields[rss]), 10, 64)
-	return pgid, pages, err == nil
 }
 
 // onMainThread reports whether this thread was the first of the process.

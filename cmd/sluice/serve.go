@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/internal/address"
 	"github.com/sluice-gateway/sluice/internal/sdnotify"
+	"github.com/sluice-gateway/sluice/process"
 	"github.com/spf13/cobra"
 )
 
@@ -189,6 +190,7 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 	// ignored, because processes that we start would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
+	defer adopt(o.Log)()
 	self, err := os.Executable() // before somebody replaces it
 	if err != nil {
 		return fail(err)
@@ -239,6 +241,17 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 			}
 		}
 	}
+}
+
+// adopt makes us the parent of what our applications leave behind, so that it
+// ends with them. What it returns is called when they have ended.
+func adopt(log *slog.Logger) (stop func()) {
+	stop, err := process.Adopt()
+	if err != nil {
+		log.Warn("what applications leave behind stays", slog.Any("err", err))
+		return func() {}
+	}
+	return stop
 }
 
 // tellManager logs that the service manager, if there is one, does not know how

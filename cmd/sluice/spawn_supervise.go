@@ -240,6 +240,7 @@ func (p *spawnPlan) supervise(ctx context.Context, stderr io.Writer, report *rep
 		return refuse(fail(err))
 	}
 	defer pid.close()
+	defer adopt(log.Logger)()
 	app, ready, err := p.newApplication(ctx, log.Logger)
 	if err != nil {
 		return refuse(socketError(err))
@@ -262,9 +263,6 @@ func (p *spawnPlan) supervise(ctx context.Context, stderr io.Writer, report *rep
 func (p *spawnPlan) look(ctx context.Context, s *supervisor, ready *readiness) (stop func(), _ error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var runs sync.WaitGroup
-	if isInit() {
-		runs.Go(func() { reap(ctx) })
-	}
 	if len(p.watch) > 0 {
 		first, err := stamps(p.watch)
 		if err != nil {

@@ -1,0 +1,31 @@
+package process
+
+import (
+	"strings"
+	"sync/atomic"
+)
+
+// markName is a variable of the environment of each process while we adopt
+// orphans. What it starts inherits it, and whatever becomes of their parents,
+// whose it is can be told.
+const markName = "SLUICE_PROCESS"
+
+// adopting is whether Adopt is in force.
+var adopting atomic.Bool
+
+// marked returns an environment with a mark.
+func marked(env []string, mark string) []string {
+	with := make([]string, 0, len(env)+1)
+	for _, e := range env {
+		if !strings.HasPrefix(e, markName+"=") {
+			with = append(with, e)
+		}
+	}
+	return append(with, markName+"="+mark)
+}
+
+// bears reports whether an environment, as /proc/PID/environ has it, has the
+// mark.
+func bears(environ, mark string) bool {
+	return strings.Contains("\x00"+environ, "\x00"+markName+"="+mark+"\x00")
+}

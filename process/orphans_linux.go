@@ -1,0 +1,149 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// reapAfter is how long a child must have been dead before Adopt waits for it.
+// Those that somebody knows are waited for by whoever started them, at once.
+const reapAfter = 2 * time.Second
+
+// orphanDoubt bounds how long it is waited until a process can be told from
+// an orphan.
+const orphanDoubt = 20 * time.Millisecond
+
+// Adopt makes this program the parent of all its descendants that lose their
+// own (prctl(2), PR_SET_CHILD_SUBREAPER), as the first process of a container
+// is anyway. From then on a Group ends with a process also what has left its
+// process group, as daemons do; it knows them by a variable of the environment,
+// SLUICE_PROCESS, so one that has written over its environment gets away.
+//
+// It is for main programs, called once, before the first Group is made: it waits
+// for every child that has been dead for two seconds and that nobody has waited
+// for. stop ends that, and waits for its end.
+func Adopt() (stop func(), err error) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("process: become the parent of orphans: %w", err)
+	}
+	adopting.Store(true)
+	ctx, cancel := context.WithCancel(context.Background())
+	died := make(chan os.Signal, 1)
+	signal.Notify(died, syscall.SIGCHLD)
+	done := make(chan struct{})
+	go func() { // stop ends it and waits
+		defer close(done)
+		defer signal.Stop(died)
+		reap(ctx, died)
+	}()
+	return func() { cancel(); <-done }, nil
+}
+
+// reap waits for the dead children that nobody else waits for, until ctx is
+// done. While no child dies it sleeps.
+func reap(ctx context.Context, died <-chan os.Signal) {
+	dead := make(map[int]bool)
+	for {
+		if len(dead) == 0 {
+			select {
+			case <-died:
+			case <-ctx.Done():
+				return
+			}
+		}
+		select {
+		case <-time.After(reapAfter):
+		case <-ctx.Done():
+			return
+		}
+		dead = collect(dead)
+	}
+}
+
+// collect waits for the children that were dead at the last look and still are,
+// and returns the others that are.
+func collect(before map[int]bool) (now map[int]bool) {
+	now = make(map[int]bool)
+	for pid, p := range everyProcess() {
+		switch {
+		case p.parent != os.Getpid() || !p.gone():
+		case before[pid]:
+			syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+		default:
+			now[pid] = true
+		}
+	}
+	return now
+}
+
+// endOrphans ends what the process that had the mark has left behind, wherever
+// it went, and returns what that was, and whether all of it is gone. The
+// process and its process group are: all that they had started are our children
+// now. What those have started in turn are when they have ended.
+func endOrphans(mark string) (ended []string, all bool) {
+	deadline := time.Now().Add(goneTimeout)
+	sure := time.Now().Add(orphanDoubt)
+	for {
+		left, doubt := orphans(mark)
+		if len(left) == 0 {
+			if !doubt || time.Now().After(sure) {
+				return ended, true
+			}
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		for pid, name := range left {
+			ended = append(ended, name)
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+		for pid := range left {
+			if !awaitOrphan(pid, deadline) {
+				return ended, false
+			}
+		}
+	}
+}
+
+// awaitOrphan waits until a child of ours that got SIGKILL is gone.
+func awaitOrphan(pid int, deadline time.Time) bool {
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		got, err := syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+		switch {
+		case got == pid, err == syscall.ECHILD:
+			return true
+		case time.Now().After(deadline):
+			return false
+		}
+		time.Sleep(wait)
+	}
+}
+
+// orphans returns those of our children that have the mark, with their names. In
+// doubt is what has no environment to be seen: it may be about to end, or to
+// become another program.
+func orphans(mark string) (left map[int]string, doubt bool) {
+	left = make(map[int]string)
+	for pid, p := range everyProcess() {
+		if p.parent != os.Getpid() || p.gone() {
+			continue
+		}
+		dir := "/proc/" + strconv.Itoa(pid)
+		switch environ, err := os.ReadFile(dir + "/environ"); {
+		case err != nil: // it has ended, or is not for us to see
+		case len(environ) == 0:
+			doubt = true
+		case bears(string(environ), mark):
+			name, _ := os.ReadFile(dir + "/comm")
+			left[pid] = fmt.Sprintf("%s (%d)", strings.TrimSpace(string(name)), pid)
+		}
+	}
+	return left, doubt
+}

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package process
+
+// Adopt does nothing here: only on Linux can a program become the parent of its
+// descendants that lose their own.
+func Adopt() (stop func(), err error) { return func() {}, nil }
+
+func endOrphans(string) (ended []string, all bool) { return nil, true }
