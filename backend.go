@@ -31,6 +31,7 @@ type backend struct {
 
 	scaler   *scaler // nil if there are always as many processes
 	recycler recycler
+	watcher  watcher
 	users    atomic.Int32 // snapshots that use it
 }
 
@@ -65,6 +66,9 @@ func startBackend(cfg config.Backend, root string, log *slog.Logger) (*backend, 
 	}
 	if b.group != nil && b.recycler.needed() && cfg.PHP == "" {
 		b.recycler.start(b.pool, b.group)
+	}
+	if b.group != nil {
+		b.watcher.start(b.group, log.With(slog.String("backend", cfg.Name)))
 	}
 	return b, nil
 }
@@ -117,6 +121,9 @@ func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 		begin = 1
 	} else if !rule.Fixed() {
 		b.scaler = newScaler(rule)
+	}
+	if err = b.watcher.look(b.cfg.Watch); err != nil {
+		return 0, fmt.Errorf("watch: %w", err)
 	}
 	if b.group, err = process.NewGroup(spec, begin, b.dir); err != nil {
 		return 0, err
@@ -221,6 +228,7 @@ func (b *backend) release(ctx context.Context) error {
 		b.scaler.close()
 	}
 	b.recycler.close()
+	b.watcher.close()
 	b.pool.Close()
 	b.client.Close()
 	var err error

@@ -226,3 +226,24 @@ func TestServerRestart(t *testing.T) {
 		t.Errorf("process %d answers, want %d, which was well", pid, second)
 	}
 }
+
+// When a file below what is watched changes, the processes are replaced, and
+// broken ones are, too.
+func effectWatch(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "run", "exit 3")
+	g := startEdited(t, func(c *config.Config) {
+		b := &c.Backends[0]
+		b.Watch = []string{dir}
+		b.Command = []string{"/bin/sh", dir + "/run", b.Command[0]}
+	})
+	await(t, "its processes have died", func() bool { return g.count("process died") >= 2 })
+	write(t, dir, "run", `exec "$1"`)
+	await(t, "it answers", func() bool { status, _, _ := g.try("GET", "/", ""); return status == 200 })
+	first := g.pid()
+	write(t, dir, "run", `exec "$1" # again`)
+	await(t, "another process answers", func() bool { return g.pid() != first })
+	if n := g.count("files changed"); n != 2 {
+		t.Errorf("the log says %d times why, want twice:\n%s", n, g.log)
+	}
+}

@@ -55,6 +55,7 @@ var effects = map[string]func(*testing.T){
 	"Backends.Nice":                   effectNice,
 	"Backends.Limits":                 effectLimits,
 	"Backends.NoNewPrivileges":        effectNoNewPrivileges,
+	"Backends.Watch":                  effectWatch,
 	"Backends.Params":                 effectParams,
 	"Backends.Root":                   effectBackendRoot,
 	"Backends.MaxLoad":                effectMaxLoad,

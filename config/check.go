@@ -107,6 +107,11 @@ func (c *checker) backend(b *Backend) {
 			c.report(path+"command[0]", "command"+in+": "+text, hint)
 		}
 	}
+	for i, name := range b.Watch {
+		if _, err := os.Stat(under(c.dir, name)); err != nil {
+			c.report(fmt.Sprintf("%swatch[%d]", path, i), fmt.Sprintf("watch%s: %s: %v", in, under(c.dir, name), reason(err)), "correct the path")
+		}
+	}
 	if b.PHP != "" && b.PHP != "auto" {
 		if text := executable(under(c.dir, b.PHP)); text != "" {
 			c.report(path+"php", "php"+in+": "+text, `write "auto", or correct the path`)

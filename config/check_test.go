@@ -55,6 +55,8 @@ func TestCheck(t *testing.T) {
 		{"command is not executable", app(`command = ["./file"]`), "5:12: command" + in + "DIR/file is not executable (build or install it, or correct the path)"},
 		{"command is a folder", app(`command = ["./work"]`), "5:12: command" + in + "DIR/work is a folder (build or install it, or correct the path)"},
 		{"command with its arguments", app(`command = ["./app -v"]`), "5:12: command" + in + "DIR/app -v is not there (write each argument by itself: [\"./app\", …])"},
+		{"what is watched", app("command = [\"./app\"]\nwatch = [\"file\", \"work\"]"), ""},
+		{"what is watched is missing", app("command = [\"./app\"]\nwatch = [\"file\", \"lib\"]"), "6:18: watch" + in + "DIR/lib: no such file or directory (correct the path)"},
 		{"command in PATH", app(`command = ["sh"]`), ""},
 		{"command in PATH with its arguments", app(`command = ["sh -c"]`), "5:12: command" + in + "\"sh -c\" is not in PATH (write each argument by itself: [\"sh\", …])"},
 		{"command not in PATH", app(`command = ["no-such-program"]`), "5:12: command" + in + "\"no-such-program\" is not in PATH (install it, or give the whole path)"},

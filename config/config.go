@@ -56,6 +56,8 @@ type Backend struct {
 	// have, by set-user-id for example.
 	NoNewPrivileges bool
 
+	Watch []string // files and folders: when they change, the processes are replaced
+
 	Params    map[string]string // sent with each request
 	Root      string            // Config.Root as the application sees it; empty: the same
 	MaxLoad   int               // requests that one worker serves at the same time
@@ -152,6 +154,7 @@ func (b Backend) Equal(o Backend) bool {
 		b.Nice == o.Nice &&
 		maps.Equal(b.Limits, o.Limits) &&
 		b.NoNewPrivileges == o.NoNewPrivileges &&
+		slices.Equal(b.Watch, o.Watch) &&
 		maps.Equal(b.Params, o.Params) &&
 		b.Root == o.Root &&
 		b.MaxLoad == o.MaxLoad &&

@@ -53,6 +53,7 @@ func backendKeys() []key[Backend] {
 		{"nice", priority(func(b *Backend) *int { return &b.Nice })},
 		{"limits", pairs(func(b *Backend) *map[string]string { return &b.Limits }, limitName, limit)},
 		{"no_new_privileges", flag(func(b *Backend, on bool) { b.NoNewPrivileges = on })},
+		{"watch", texts(func(b *Backend) *[]string { return &b.Watch }, `["app.py", "lib"]`, maxCount, filePath)},
 		{"params", pairs(func(b *Backend) *map[string]string { return &b.Params }, param, argument)},
 		{"root", text(func(b *Backend) *string { return &b.Root }, remoteRoot)},
 		{"max_load", count(func(b *Backend) *int { return &b.MaxLoad }, maxCount, true)},

@@ -44,6 +44,7 @@ umask   = "027"
 nice    = -5
 limits  = { nofile = "10:unlimited" }
 no_new_privileges = true
+watch = ["app.py", "lib"]
 [backend.app.env]
 A = "1"
 B = ""
@@ -96,7 +97,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 			{
 				Name: "app", Command: []string{"./app", "-v"}, Dir: "app", Env: map[string]string{"A": "1", "B": ""},
 				CopyEnv: []string{"C"}, As: Account{"app", "web"}, Chroot: "jail", Umask: "027", Nice: -5,
-				Limits: map[string]string{"nofile": "10:unlimited"}, NoNewPrivileges: true,
+				Limits: map[string]string{"nofile": "10:unlimited"}, NoNewPrivileges: true, Watch: []string{"app.py", "lib"},
 				Processes: Processes{
 					Min: 0, Max: 4, Scales: true, Spare: 1, IdleTimeout: 10 * time.Second, MaxRequests: 1000, MaxAge: time.Hour, MaxMemory: 1 << 20,
 					HungTimeout: 2 * time.Minute, StartTimeout: time.Minute,

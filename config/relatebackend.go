@@ -7,7 +7,7 @@ import "fmt"
 var ofProcesses = []string{
 	"processes.min", "processes.max", "processes.spare", "processes.idle_timeout", "processes.max_requests", "processes.max_age",
 	"processes.max_memory", "processes.hung_timeout", "processes.start_timeout", "dir", "env", "copy_env", "user", "group", "chroot", "umask", "nice",
-	"limits", "no_new_privileges", "stop.signal", "stop.timeout",
+	"limits", "no_new_privileges", "watch", "stop.signal", "stop.timeout",
 }
 
 // relateBackend compares the keys of a backend.
@@ -24,6 +24,9 @@ func (r *reader) relateBackend(b *Backend, broken bool) {
 		r.notOurs(path, what)
 	case len(given) == 1 && given[0] == "php" && !r.has("root"):
 		r.report(r.keyAt[path+"php"], "php in "+what+" has no scripts to run without root", "give root at the top of the file")
+	}
+	if at, ok := r.keyAt[path+"watch"]; ok && len(given) == 1 && given[0] == "php" {
+		r.report(at, "watch in "+what+" has no effect: PHP reads its scripts anew for each request", "remove it")
 	}
 	r.relateProcesses(path, what, b)
 	if len(b.Command) > 0 && b.Command[0] == "" {

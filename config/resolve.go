@@ -44,6 +44,10 @@ func (b *Backend) resolve(dir string) {
 	if b.PHP != "" || len(b.Command) > 0 {
 		b.Dir = b.startDir(dir)
 	}
+	b.Watch = slices.Clone(b.Watch)
+	for i, path := range b.Watch {
+		b.Watch[i] = under(dir, path)
+	}
 	if len(b.Command) > 0 && strings.Contains(b.Command[0], "/") {
 		b.Command = slices.Clone(b.Command)
 		b.Command[0] = under(b.Dir, b.Command[0])

@@ -21,7 +21,7 @@ import (
 // serveFlags are the flags of "sluice serve".
 type serveFlags struct {
 	file, fastcgi, format string
-	listen                []string
+	listen, watch         []string
 	verbose               bool
 }
 
@@ -51,7 +51,8 @@ Exit status: 0 if it was ended by a signal and finished what it had begun,
   sluice serve /srv/wiki --listen 127.0.0.1:8000
   sluice serve -c /etc/sluice/sluice.toml
   sluice serve --fastcgi unix:/run/app.sock
-  sluice serve -- ./app -v`,
+  sluice serve -- ./app -v
+  sluice serve --watch app.pl -- perl app.pl`,
 		DisableFlagsInUseLine: true, // after -- they are the command's
 		RunE:                  f.run,
 	}
@@ -60,6 +61,7 @@ Exit status: 0 if it was ended by a signal and finished what it had begun,
 	fs.StringVarP(&f.file, "config", "c", "", "read the configuration from `FILE`")
 	fs.StringArrayVar(&f.listen, "listen", nil, "take HTTP at `ADDR` (default 127.0.0.1:8080); may be repeated; wins over the configuration")
 	fs.StringVar(&f.fastcgi, "fastcgi", "", "hand everything to the FastCGI application at `ADDR`")
+	fs.StringArrayVar(&f.watch, "watch", nil, "replace the processes of COMMAND when a file at or below `PATH` changes; may be repeated")
 	fs.StringVar(&f.format, "log", "text", "`FORMAT` of the log on standard error: text or json")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log what is of interest to developers, too")
 	return cmd
@@ -105,6 +107,8 @@ func (f *serveFlags) loader(cmd *cobra.Command, args []string) (loader, error) {
 		}
 	}
 	switch {
+	case len(f.watch) > 0 && command == nil:
+		return nil, errors.New("--watch is for -- COMMAND; in a configuration, give the backend watch")
 	case given > 1:
 		return nil, errors.New("give only one of -c, --fastcgi and -- COMMAND")
 	case f.file != "" && len(args) > 0:
@@ -123,7 +127,7 @@ func (f *serveFlags) loader(cmd *cobra.Command, args []string) (loader, error) {
 		}
 		return f.fixed(oneApplication(root, config.Backend{Name: "app", Connect: []string{f.fastcgi}})), nil
 	case command != nil:
-		return f.fixed(oneApplication(root, config.Backend{Name: "app", Command: command})), nil
+		return f.fixed(oneApplication(root, config.Backend{Name: "app", Command: command, Watch: f.watch})), nil
 	}
 	return f.fixed(sluice.Folder(root)), nil
 }

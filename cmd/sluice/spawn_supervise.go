@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/internal/address"
 	"github.com/sluice-gateway/sluice/internal/sdnotify"
+	"github.com/sluice-gateway/sluice/internal/watch"
 )
 
 // A supervisor looks after an application until it is told to end.
@@ -264,15 +265,22 @@ func (p *spawnPlan) look(ctx context.Context, s *supervisor, ready *readiness) (
 	ctx, cancel := context.WithCancel(ctx)
 	var runs sync.WaitGroup
 	if len(p.watch) > 0 {
-		first, err := stamps(p.watch)
+		first, err := watch.Look(p.watch)
 		if err != nil {
 			cancel()
 			runs.Wait()
-			return nil, err
+			return nil, fmt.Errorf("--watch: %w", err)
 		}
 		changed := make(chan struct{})
 		s.changed = changed
-		runs.Go(func() { watch(ctx, p.watch, first, changed) })
+		runs.Go(func() {
+			watch.Watch(ctx, p.watch, first, func() {
+				select {
+				case changed <- struct{}{}:
+				case <-ctx.Done():
+				}
+			})
+		})
 	}
 	if p.max > p.min {
 		waits := make(chan time.Duration)

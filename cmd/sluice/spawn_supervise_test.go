@@ -234,57 +234,6 @@ func TestDeathFailure(t *testing.T) {
 	}
 }
 
-// A restart follows a change that is over, and what is hidden does not count.
-func TestWatch(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, text string) {
-		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("a", "")
-	write("sub/b", "")
-	first, err := stamps([]string{dir})
-	if err != nil || len(first) != 2 {
-		t.Fatalf("%d files, %v, want 2", len(first), err)
-	}
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		changed := make(chan struct{}, 9)
-		go watch(ctx, []string{dir}, first, changed)
-		seen := func(want int, after string) {
-			t.Helper()
-			time.Sleep(10 * watchEvery)
-			if len(changed) != want {
-				t.Fatalf("%s: %d restarts, want %d", after, len(changed), want)
-			}
-		}
-		time.Sleep(watchEvery / 2) // what is written between two looks is not seen by half
-		seen(0, "nothing")
-		write("sub/b", "1")
-		seen(1, "a file written")
-		write(".git/index", "1")
-		write(".a.swp", "1")
-		seen(1, "hidden files written")
-		write("c", "1")
-		time.Sleep(watchEvery)
-		write("c", "12")
-		seen(2, "a file written twice in a row")
-		if err := os.Remove(filepath.Join(dir, "c")); err != nil {
-			t.Fatal(err)
-		}
-		seen(3, "a file removed")
-		cancel()
-	})
-	if _, err := stamps([]string{filepath.Join(dir, "none")}); err == nil || !strings.Contains(err.Error(), "--watch") {
-		t.Errorf("what is not there: %v, want an error", err)
-	}
-}
-
 func TestPIDFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pid")
