@@ -1,6 +1,7 @@
 package sluice
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,10 +15,30 @@ import (
 	"github.com/sluice-gateway/sluice/static"
 )
 
+// prepare makes the snapshot of a configuration while somebody else, who is old
+// or a predecessor, takes the requests: the processes that it starts take
+// requests when it returns. ctx bounds the wait for them.
+func (s *Server) prepare(ctx context.Context, cfg *config.Config, old *snapshot, anew bool) (*snapshot, error) {
+	snap, fresh, err := s.build(cfg, old, anew)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range fresh {
+		if b.group == nil {
+			continue
+		}
+		if err := b.group.Ready(ctx); err != nil {
+			snap.end(s.life)
+			return nil, fmt.Errorf("sluice: backend %q: %w", b.cfg.Name, err)
+		}
+	}
+	return snap, nil
+}
+
 // build makes the snapshot of a configuration. Backends of old with the same
-// settings are used again, unless all are to be made anew. If it fails, nothing
-// is left behind.
-func (s *Server) build(cfg *config.Config, old *snapshot, anew bool) (_ *snapshot, err error) {
+// settings are used again, unless all are to be made anew; fresh are the others.
+// If it fails, nothing is left behind.
+func (s *Server) build(cfg *config.Config, old *snapshot, anew bool) (_ *snapshot, fresh []*backend, err error) {
 	snap := &snapshot{
 		cfg:      cfg,
 		listen:   listenersOf(cfg),
@@ -33,28 +54,26 @@ func (s *Server) build(cfg *config.Config, old *snapshot, anew bool) (_ *snapsho
 	root := ""
 	if cfg.Root != "" {
 		if snap.files, err = static.Open(cfg.Root); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		root = snap.files.Dir()
 	}
-	if err := s.startBackends(snap, old, root, anew); err != nil {
-		return nil, err
+	if fresh, err = s.startBackends(snap, old, root, anew); err != nil {
+		return nil, nil, err
 	}
 	if snap.gateway, err = newGateway(snap, s.spool, s.o.Log); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if snap.access, snap.accessFile, err = s.openAccessLog(cfg); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	snap.handler = handler.AccessLog(snap.gateway, snap.access)
-	return snap, nil
+	return snap, fresh, nil
 }
 
 // startBackends takes over the backends of old that stay the same, and starts
-// the others. If there is an old snapshot, which takes the requests meanwhile,
-// it waits until their processes do.
-func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) error {
-	var fresh []*backend
+// the others, which it returns.
+func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) (fresh []*backend, err error) {
 	for _, cfg := range snap.cfg.Backends {
 		if old != nil {
 			if b := old.backends[cfg.Name]; b != nil && b.same(cfg, root) && (!anew || b.group == nil) {
@@ -65,20 +84,12 @@ func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) erro
 		}
 		b, err := startBackend(cfg, root, s.o.Log)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		snap.backends[cfg.Name] = b
 		fresh = append(fresh, b)
 	}
-	for _, b := range fresh {
-		if old == nil || b.group == nil {
-			continue
-		}
-		if err := b.group.Ready(s.life); err != nil {
-			return fmt.Errorf("sluice: backend %q: %w", b.cfg.Name, err)
-		}
-	}
-	return nil
+	return fresh, nil
 }
 
 // newGateway makes the handler of a snapshot.

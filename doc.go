@@ -3,7 +3,7 @@
 //
 //	cfg, problems := config.Parse("sluice.toml", src)
 //	…
-//	s, err := sluice.New(cfg, sluice.Options{Log: log})
+//	s, err := sluice.New(ctx, cfg, sluice.Options{Log: log})
 //	…
 //	err = s.Serve(ctx) // until ctx is done; drains then
 package sluice

@@ -27,6 +27,7 @@ func (s *Server) Close() { s.kill() }
 // end drains and closes everything. Close cuts it short, and so does the end of
 // the time to drain.
 func (s *Server) end() error {
+	s.unwanted(ErrClosed) // a reload that waits for its processes gives up, and the lock
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.kill()

@@ -320,7 +320,7 @@ func TestFailureClosesListeners(t *testing.T) {
 			t.Error("the socket is still there")
 		}
 	}
-	if _, err := New(bad, Options{}); err == nil {
+	if _, err := New(t.Context(), bad, Options{}); err == nil {
 		t.Fatal("no error for a program that is not there")
 	}
 	closed()

@@ -129,7 +129,7 @@ func effectUser(t *testing.T) {
 	g.contains("/status", "Uid:\t65534\t65534\t65534\t65534")
 	cfg := oneApp(t, 1)
 	cfg.Backends[0].As.User = "nobody-there"
-	if _, err := New(cfg, Options{}); err == nil || err.Error() != `sluice: backend "app": there is no user "nobody-there" on this machine` {
+	if _, err := New(t.Context(), cfg, Options{}); err == nil || err.Error() != `sluice: backend "app": there is no user "nobody-there" on this machine` {
 		t.Errorf("an account that is not there: %v", err)
 	}
 }
@@ -142,7 +142,7 @@ func effectGroup(t *testing.T) {
 func effectChroot(t *testing.T) {
 	cfg := oneApp(t, 1)
 	cfg.Backends[0].Chroot = t.TempDir()
-	_, err := New(cfg, Options{})
+	_, err := New(t.Context(), cfg, Options{})
 	want := "is not there" // the program, inside
 	if os.Geteuid() != 0 {
 		want = "only root may"

@@ -57,14 +57,20 @@ func (s *Server) HandOver() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.listeners {
-		if kept, ok := l.Listener.(interface{ Keep() }); ok {
-			kept.Keep()
-		}
+		keep(l.Listener, true)
+	}
+}
+
+// keep says whether the file of a listener stays when that is closed.
+func keep(l net.Listener, file bool) {
+	if kept, ok := l.(interface{ Keep(bool) }); ok {
+		kept.Keep(file)
 	}
 }
 
 // TakeOver makes a listener of a descriptor that a predecessor had open at an
-// address, for Options.Listeners. The descriptor is closed.
+// address, for Options.Listeners. The descriptor is closed. The file of a unix
+// socket is the predecessor's until New has built its gateway.
 func TakeOver(f *os.File, spec string) (net.Listener, error) {
 	defer f.Close()
 	at, err := address.Parse(spec)

@@ -43,7 +43,7 @@ func (s *Server) reload(cfg *config.Config, anew bool) error {
 		return err
 	}
 	old := s.current.Load()
-	snap, err := s.build(cfg, old, anew)
+	snap, err := s.prepare(s.wanted, cfg, old, anew)
 	if err != nil {
 		closeAll(opened)
 		return err
@@ -88,7 +88,7 @@ func (s *Server) open(wanted []string) (map[string]*listener, error) {
 	return opened, nil
 }
 
-func closeAll(listeners map[string]*listener) {
+func closeAll[L net.Listener](listeners map[string]L) {
 	for _, l := range listeners {
 		l.Close()
 	}

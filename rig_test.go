@@ -32,7 +32,7 @@ type rig struct {
 func start(t *testing.T, cfg *config.Config) *rig {
 	t.Helper()
 	g := &rig{t: t, log: new(testlog.Buffer), out: new(testlog.Buffer), ended: make(chan error, 1)}
-	s, err := New(cfg, Options{Log: g.log.Logger(), Stdout: g.out})
+	s, err := New(t.Context(), cfg, Options{Log: g.log.Logger(), Stdout: g.out})
 	if err != nil {
 		t.Fatal(err)
 	}

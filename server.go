@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -23,8 +24,8 @@ type Options struct {
 	Stdout io.Writer    // where an access log of "-" goes; nil discards
 
 	// Listeners are open already, by their addresses as they stand in the
-	// configuration: a predecessor's (TakeOver). New closes those that are not
-	// in it.
+	// configuration: a predecessor's (TakeOver). They are New's then, which
+	// closes those that are not in it.
 	Listeners map[string]net.Listener
 }
 
@@ -47,17 +48,20 @@ type Server struct {
 	retired   sync.WaitGroup // snapshots that wait for their last request
 	inForce   config.Timeout // of these, those that http and front took at the start
 
-	life context.Context // done when nothing is waited for any more
-	kill context.CancelFunc
+	life     context.Context // done when nothing is waited for any more
+	kill     context.CancelFunc
+	wanted   context.Context // done when the end has begun, too: new processes are not waited for any more
+	unwanted context.CancelCauseFunc
 }
 
 // ErrClosed is the error of a Server that has ended.
 var ErrClosed = errors.New("sluice: server has ended")
 
 // New builds a gateway: it opens the listeners and the root and starts the
-// processes of the backends. Nothing is left behind if it fails. Serve
-// must be called then.
-func New(cfg *config.Config, o Options) (*Server, error) {
+// processes of the backends. Serve must be called then. With listeners of a
+// predecessor, which serves meanwhile, it waits until those processes take
+// requests, at most until ctx is done. Nothing is left behind if it fails.
+func New(ctx context.Context, cfg *config.Config, o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -73,27 +77,42 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	}
 	s.stdout = &accessWriter{w: o.Stdout, log: o.Log}
 	s.life, s.kill = context.WithCancel(context.Background())
-	opened, err := s.open(listenersOf(cfg))
+	s.wanted, s.unwanted = context.WithCancelCause(s.life)
+	handed := maps.Clone(o.Listeners)
+	snap, opened, err := s.begin(ctx, cfg)
 	if err != nil {
+		closeAll(handed)
 		s.kill()
 		return nil, err
 	}
-	snap, err := s.build(cfg, nil, false)
-	if err != nil {
-		closeAll(opened)
-		s.kill()
-		return nil, err
+	for _, l := range handed {
+		keep(l, false)
 	}
 	s.current.Store(snap)
 	s.front = &cgihttp.FrontEnd{Handler: cgi.HandlerFunc(s.serveCGI), Refuse: s.refuse, Log: o.Log, WriteTimeout: cfg.Timeout.Write}
 	s.http = newHTTP(s.front, cfg, o.Log)
 	s.http.ConnState = s.silent.watch
 	s.adopt(snap.listen, opened)
-	for spec, l := range o.Listeners {
-		l.Close() // of the old configuration
-		delete(o.Listeners, spec)
-	}
+	closeAll(o.Listeners) // of the old configuration
 	return s, nil
+}
+
+// begin makes the first snapshot and opens its listeners.
+func (s *Server) begin(ctx context.Context, cfg *config.Config) (snap *snapshot, opened map[string]*listener, err error) {
+	succeeds := len(s.o.Listeners) > 0
+	if opened, err = s.open(listenersOf(cfg)); err != nil {
+		return nil, nil, err
+	}
+	if succeeds {
+		snap, err = s.prepare(ctx, cfg, nil, false)
+	} else {
+		snap, _, err = s.build(cfg, nil, false)
+	}
+	if err != nil {
+		closeAll(opened)
+		return nil, nil, err
+	}
+	return snap, opened, nil
 }
 
 func newHTTP(h http.Handler, cfg *config.Config, log *slog.Logger) *http.Server {

@@ -366,7 +366,7 @@ func TestNewFails(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := oneApp(t, 1)
 			tt.edit(cfg)
-			s, err := New(cfg, Options{})
+			s, err := New(t.Context(), cfg, Options{})
 			if err == nil {
 				s.Close()
 				t.Fatal("no error")

@@ -199,52 +199,24 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 	if err != nil {
 		return fail(err)
 	}
-	handed, serving, err := takeOver()
+	handed, tell, err := takeOver()
 	if err != nil {
 		return fail(err)
 	}
 	o.Listeners = handed
-	s, err := sluice.New(cfg, o)
+	starting, began := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	s, err := sluice.New(starting, cfg, o)
+	began()
 	if err != nil {
 		return fail(err)
 	}
-	serving()
+	tell()
 	if ready != nil {
 		ready(s)
 	}
 	tellManager(o.Log, sdnotify.Ready("serving"))
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx) }() // ends when stop is called; awaited below
-	for stopping := false; ; {
-		select {
-		case err := <-ended:
-			return fail(err)
-		case sig := <-signals:
-			switch {
-			case sig == syscall.SIGHUP && !stopping:
-				tellManager(o.Log, sdnotify.Reloading())
-				reload(s, load, o.Log)
-				tellManager(o.Log, sdnotify.Ready("serving"))
-			case sig == syscall.SIGUSR1 && !stopping:
-				restart(s, o.Log)
-			case sig == syscall.SIGUSR2 && !stopping:
-				if stopping = succeeded(s, self, o.Log); stopping {
-					stop()
-				}
-			case sig == syscall.SIGHUP, sig == syscall.SIGUSR1, sig == syscall.SIGUSR2:
-			case stopping:
-				o.Log.Warn("ending at once", slog.String("signal", sig.String()))
-				s.Close()
-			default:
-				o.Log.Info("draining", slog.String("signal", sig.String()), slog.String("hint", "once more ends at once"))
-				stopping = true
-				tellManager(o.Log, sdnotify.Stopping())
-				stop()
-			}
-		}
-	}
+	g := &serving{server: s, load: load, program: self, log: o.Log}
+	return g.run(ctx, signals)
 }
 
 // adopt makes us the parent of what our applications leave behind, so that it
@@ -264,48 +236,4 @@ func tellManager(log *slog.Logger, err error) {
 	if err != nil {
 		log.Warn("service manager not told", slog.Any("err", err))
 	}
-}
-
-// reload puts a new configuration in use, if it is good.
-func reload(s *sluice.Server, load loader, log *slog.Logger) {
-	cfg, problems, err := load()
-	if err == nil && len(problems) == 0 {
-		err = s.Reload(cfg)
-	}
-	for _, p := range problems {
-		log.Error("configuration problem", slog.String("at", p.String()))
-	}
-	if err != nil {
-		log.Error("reload failed", slog.Any("err", err))
-	}
-	if err != nil || len(problems) > 0 {
-		log.Error("the old configuration stays in use")
-		return
-	}
-	log.Info("configuration reloaded")
-}
-
-// restart replaces the processes.
-func restart(s *sluice.Server, log *slog.Logger) {
-	if err := s.Restart(); err != nil {
-		log.Error("restart failed", slog.Any("err", err))
-		return
-	}
-	log.Info("processes replaced")
-}
-
-// succeeded hands everything over to a new process of the program, and reports
-// whether that serves.
-func succeeded(s *sluice.Server, program string, log *slog.Logger) bool {
-	tellManager(log, sdnotify.Reloading())
-	pid, err := startSuccessor(s, program)
-	if err != nil {
-		log.Error("successor failed, this process goes on", slog.String("program", program), slog.Any("err", err))
-		tellManager(log, sdnotify.Ready("serving"))
-		return false
-	}
-	s.HandOver()
-	log.Info("handed over, draining", slog.Int("to", pid))
-	tellManager(log, sdnotify.Main(pid))
-	return true
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,10 +28,14 @@ const (
 // successorTimeout bounds how long a successor may take to serve.
 const successorTimeout = 2 * time.Minute
 
+// dismissTimeout bounds how long one may take to end that does not come to serve.
+const dismissTimeout = 5 * time.Second
+
 // startSuccessor starts the program once more, with the listeners of s, and
 // waits until it serves. Then nothing is left for us but to finish what we have.
-// program is ours, or what has taken its place in the meantime.
-func startSuccessor(s *sluice.Server, program string) (pid int, err error) {
+// program is ours, or what has taken its place in the meantime. When ctx is done
+// the successor is ended.
+func startSuccessor(ctx context.Context, s *sluice.Server, program string) (pid int, err error) {
 	listeners, err := s.Listeners()
 	if err != nil {
 		return 0, err
@@ -55,14 +60,23 @@ func startSuccessor(s *sluice.Server, program string) (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := awaitSuccessor(r); err != nil {
-		if p, e := os.FindProcess(pid); e == nil {
-			p.Kill()
-			p.Wait()
-		}
+	if err := awaitSuccessor(ctx, r); err != nil {
+		dismiss(pid)
 		return 0, err
 	}
 	return pid, nil
+}
+
+// dismiss ends a successor that is not to be one: nicely, so that it leaves
+// nothing behind, if it can.
+func dismiss(pid int) {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return
+	}
+	p.Signal(syscall.SIGTERM)
+	defer time.AfterFunc(dismissTimeout, func() { p.Kill() }).Stop()
+	p.Wait()
 }
 
 // handOver says what a successor gets.
@@ -83,10 +97,15 @@ func handOver(listeners map[string]int, ready *os.File) (*syscall.ProcAttr, erro
 
 // awaitSuccessor waits for the word of a successor. The end of the pipe without
 // one is its own end.
-func awaitSuccessor(r *os.File) error {
+func awaitSuccessor(ctx context.Context, r *os.File) error {
 	r.SetReadDeadline(time.Now().Add(successorTimeout))
+	defer context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })()
 	_, err := r.Read(make([]byte, 1))
 	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case errors.Is(err, io.EOF):
 		return errors.New("it ended before it served: its log says why")
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -210,19 +211,20 @@ type unixListener struct {
 	*net.UnixListener
 	path   string
 	file   fs.FileInfo
+	keep   atomic.Bool
 	remove sync.Once // the number of a removed file may be given to the successor's
 }
 
 // Addr implements net.Listener. The kernel may know a shorter name.
 func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
-// Keep leaves the file where it is when the listener is closed: another process
-// has the socket, too.
-func (l *unixListener) Keep() { l.remove.Do(func() {}) }
+// Keep says whether the file stays where it is when the listener is closed,
+// because another process has the socket, too.
+func (l *unixListener) Keep(keep bool) { l.keep.Store(keep) }
 
 // TakeOver makes a listener of a descriptor that somebody else has opened at an
-// address. As with Listen, closing it removes the file of a unix socket. f stays
-// the caller's.
+// address. Closing it leaves the file of a unix socket where it is, until
+// Keep(false) says that nobody else has it any more. f stays the caller's.
 func TakeOver(f *os.File, a address.Address) (net.Listener, error) {
 	l, err := net.FileListener(f)
 	if err != nil {
@@ -238,13 +240,15 @@ func TakeOver(f *os.File, a address.Address) (net.Listener, error) {
 		l.Close()
 		return nil, err
 	}
-	return &unixListener{UnixListener: ul, path: a.Address, file: file}, nil
+	taken := &unixListener{UnixListener: ul, path: a.Address, file: file}
+	taken.Keep(true)
+	return taken, nil
 }
 
 // Close implements net.Listener.
 func (l *unixListener) Close() error {
 	l.remove.Do(func() {
-		if is, err := os.Lstat(l.path); err == nil && os.SameFile(l.file, is) {
+		if is, err := os.Lstat(l.path); !l.keep.Load() && err == nil && os.SameFile(l.file, is) {
 			os.Remove(l.path)
 		}
 	})
