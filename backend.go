@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -53,7 +54,7 @@ func startBackend(cfg config.Backend, root string, log *slog.Logger) (*backend, 
 			maxLoad = perWorker
 		}
 		b.recycler = recycler{maxRequests: uint64(max(cfg.Processes.MaxRequests, 0)), hung: max(cfg.Processes.HungTimeout, 0)}
-		source = groupSource{b.group, &b.recycler}
+		source = groupSource{b.group, &b.recycler, b.client}
 	}
 	c := pool.Config{Name: cfg.Name, MaxLoad: maxLoad, MaxQueue: cfg.Queue.Max, QueueTimeout: cfg.Queue.Timeout, Log: log}
 	if b.scaler != nil {
@@ -109,7 +110,7 @@ func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	spec.Log, spec.Idle = log, b.idle
+	spec.Log, spec.Idle, spec.Ping = log, b.idle, b.ping
 	if b.cfg.PHP != "" {
 		if perWorker, err = b.phpSpec(&spec); err != nil {
 			return 0, err
@@ -187,9 +188,6 @@ func (b *backend) phpAccount() (*user.User, error) {
 }
 
 func (b *backend) fpmSpec(spec *process.Spec, php PHP, account *user.User) error {
-	if spec.MaxAge > 0 || spec.MaxMemory > 0 {
-		return errors.New("processes.max_age and processes.max_memory are not for php-fpm, whose processes we do not see: take processes.max_requests, or a php-cgi")
-	}
 	socket := filepath.Join(b.dir, "php.sock")
 	file := filepath.Join(b.dir, "php-fpm.conf")
 	if err := os.WriteFile(file, []byte(fpmConfig(socket, b.cfg, account)), 0o600); err != nil {
@@ -245,16 +243,24 @@ func (b *backend) removeDir() {
 	}
 }
 
-// A groupSource tells a pool, and a recycler, where the processes of a group
-// are that are ready.
+// A groupSource tells a pool, a recycler and a client where the processes of a
+// group are that are ready.
 type groupSource struct {
 	group    *process.Group
 	recycler *recycler
+	client   *fastcgi.Client
 }
 
 // Watch implements pool.Source.
 func (s groupSource) Watch(ctx context.Context, set func([]pool.Endpoint)) error {
+	var before []process.Member
 	return s.group.Watch(ctx, func(members []process.Member) {
+		for _, m := range before {
+			if !slices.Contains(members, m) {
+				s.client.Forget(m.Network, m.Address)
+			}
+		}
+		before = members
 		s.recycler.set(members)
 		list := make([]pool.Endpoint, 0, len(members))
 		for _, m := range members {

@@ -3,6 +3,7 @@ package sluice
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -22,6 +23,9 @@ import (
 // specOf says how the processes of a backend with a command are started, all
 // but its log and what asks after its requests.
 func specOf(cfg config.Backend) (process.Spec, error) {
+	if err := phpCannot(cfg); err != nil {
+		return process.Spec{}, err
+	}
 	s := process.Spec{
 		Name:         cfg.Name,
 		Args:         cfg.Command,
@@ -34,7 +38,6 @@ func specOf(cfg config.Backend) (process.Spec, error) {
 		MaxAge:       max(cfg.Processes.MaxAge, 0),
 		MaxMemory:    max(cfg.Processes.MaxMemory, 0),
 		Refusal:      fastcgi.AppendEndRequest(nil, fastcgi.FirstRequestID, fastcgi.End{Status: fastcgi.Overloaded}),
-		Ping:         ping,
 	}
 	var err error
 	s.Credential, err = credentialOf(cfg.As)
@@ -174,16 +177,43 @@ func (b *backend) idle(ctx context.Context, m process.Member) {
 // configuration has been resolved.
 func Check(cfg *config.Config) (problems []error) {
 	for _, b := range cfg.Backends {
-		if len(b.Command) == 0 {
+		if len(b.Connect) > 0 {
 			continue
 		}
-		spec, err := specOf(b)
-		if err == nil {
-			err = spec.Check()
-		}
-		if err != nil {
+		if err := checkBackend(b); err != nil {
 			problems = append(problems, fmt.Errorf("backend %q: %w", b.Name, err))
 		}
 	}
 	return problems
+}
+
+func checkBackend(cfg config.Backend) error {
+	spec, err := specOf(cfg)
+	if err != nil {
+		return err
+	}
+	if cfg.PHP != "" {
+		php, err := choosePHP(cfg.PHP)
+		if err != nil {
+			return err
+		}
+		spec.Args = []string{php.Path}
+	}
+	return spec.Check()
+}
+
+// phpCannot says what the PHP of a backend cannot be given.
+func phpCannot(cfg config.Backend) error {
+	if cfg.PHP == "" {
+		return nil
+	}
+	switch php, err := choosePHP(cfg.PHP); {
+	case err != nil || !php.FPM:
+		return err
+	case cfg.Processes.MaxAge > 0 || cfg.Processes.MaxMemory > 0:
+		return errors.New("processes.max_age and processes.max_memory are not for php-fpm, whose processes we do not see: take processes.max_requests, or a php-cgi")
+	case cfg.Chroot != "":
+		return errors.New("chroot is not for php-fpm, whose socket and configuration are outside: take a php-cgi")
+	}
+	return nil
 }

@@ -21,6 +21,14 @@ const (
 	silentTime = 200 * time.Millisecond
 )
 
+// ping returns nil as soon as a process of the backend accepts connections. The
+// connections that its client keeps do not stand in the way: one may be there
+// already, of a request that waited for the process.
+func (b *backend) ping(ctx context.Context, network, address string) error {
+	defer b.client.Waiting(network, address)()
+	return ping(ctx, network, address)
+}
+
 // ping returns nil as soon as the process at an address accepts connections. It
 // is asked for FCGI_MAX_CONNS, which, unlike FCGI_MPXS_CONNS, announces nothing;
 // any answer will do, also that it hangs up, or that it has read the question

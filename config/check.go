@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -95,6 +96,11 @@ func (c *checker) backend(b *Backend) {
 	for i, s := range b.Connect {
 		c.socket(fmt.Sprintf("%sconnect[%d]", path, i), "connect"+in, s)
 	}
+	if b.Chroot != "" {
+		// What is in it has other paths, and is looked for by who starts it.
+		c.folder(path+"chroot", "chroot"+in, under(c.dir, b.Chroot))
+		return
+	}
 	start := b.startDir(c.dir)
 	if b.Dir != "" {
 		n := len(c.problems)
@@ -125,7 +131,10 @@ func findCommand(b *Backend, start string) (text, hint string) {
 	name := b.Command[0]
 	if strings.Contains(name, "/") {
 		text, hint = executable(under(start, name)), "build or install it, or correct the path"
-		if first, _, several := strings.Cut(name, " "); text != "" && several && executable(under(start, first)) == "" {
+		if text == "" {
+			return interpreted(under(start, name), start)
+		}
+		if first, _, several := strings.Cut(name, " "); several && executable(under(start, first)) == "" {
 			hint = "write each argument by itself: [" + quoted(first) + ", …]"
 		}
 		return text, hint
@@ -134,13 +143,13 @@ func findCommand(b *Backend, start string) (text, hint string) {
 	if !set {
 		path = os.Getenv("PATH")
 	}
-	if inPath(name, path) {
-		return "", ""
+	if program := inPath(name, path); program != "" {
+		return interpreted(program, start)
 	}
 	text, hint = quoted(name)+" is not in PATH", "install it, or give the whole path"
 	first, _, several := strings.Cut(name, " ")
 	switch {
-	case several && inPath(first, path):
+	case several && inPath(first, path) != "":
 		hint = "write each argument by itself: [" + quoted(first) + ", …]"
 	case executable(filepath.Join(start, name)) == "":
 		hint = "write " + quoted("./"+name)
@@ -148,15 +157,50 @@ func findCommand(b *Backend, start string) (text, hint string) {
 	return text, hint
 }
 
-// inPath reports whether a program is in one of the absolute folders of a
-// PATH; the others are not searched when it is started either.
-func inPath(name, path string) bool {
+// inPath returns the first program of a name in the absolute folders of a PATH,
+// "" if there is none; the other folders are not searched when it is started
+// either.
+func inPath(name, path string) (program string) {
 	for _, dir := range filepath.SplitList(path) {
-		if filepath.IsAbs(dir) && executable(filepath.Join(dir, name)) == "" {
-			return true
+		if program := filepath.Join(dir, name); filepath.IsAbs(dir) && executable(program) == "" {
+			return program
 		}
 	}
-	return false
+	return ""
+}
+
+// interpreted says what is wrong with the interpreter of a script, which is
+// relative to the folder that it starts in.
+func interpreted(script, start string) (text, hint string) {
+	by := interpreter(script)
+	program := under(start, by)
+	if by == "" || executable(program) == "" {
+		return "", ""
+	}
+	wrong := strings.TrimPrefix(executable(program), program)
+	return script + ": its interpreter " + quoted(by) + wrong, "correct its first line, or install that"
+}
+
+// firstLine is how much of a script the kernel reads to find its interpreter.
+const firstLine = 256
+
+// interpreter returns the program that a script names in its first line, ""
+// if it is no script. The kernel takes the \r of a file from Windows for a part
+// of the name.
+func interpreter(script string) string {
+	f, err := os.Open(script)
+	if err != nil {
+		return "" // perhaps it is for others
+	}
+	defer f.Close()
+	head := make([]byte, firstLine)
+	n, _ := io.ReadFull(f, head) // less is enough
+	line, _, _ := strings.Cut(string(head[:n]), "\n")
+	rest, ok := strings.CutPrefix(line, "#!")
+	if words := strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == '\t' }); ok && len(words) > 0 {
+		return words[0]
+	}
+	return ""
 }
 
 // executable says what keeps a program from being started. Whether it is us

@@ -26,10 +26,20 @@ func limitName(s string) (wrong, hint string) {
 // limit checks "SOFT" or "SOFT:HARD", each a number or "unlimited".
 func limit(s string) (wrong, hint string) {
 	soft, hard, both := strings.Cut(s, ":")
-	if isLimit(soft) && (!both || isLimit(hard)) {
-		return "", ""
+	if !isLimit(soft) || both && !isLimit(hard) {
+		return " is " + quoted(s) + ", want a number, unlimited, or two of them", `write "1024" or "1024:4096"`
 	}
-	return " is " + quoted(s) + ", want a number, unlimited, or two of them", `write "1024" or "1024:4096"`
+	if both && above(soft, hard) {
+		return " is " + quoted(s) + ", and the first, which counts, is above the second, to which it may be raised", "write " + quoted(hard+":"+soft)
+	}
+	return "", ""
+}
+
+// above reports whether one limit is larger than another.
+func above(a, b string) bool {
+	n, errA := strconv.ParseUint(a, 10, 64)
+	m, errB := strconv.ParseUint(b, 10, 64)
+	return errB == nil && (errA != nil || n > m) // what is no number is unlimited
 }
 
 func isLimit(s string) bool {

@@ -198,6 +198,36 @@ func (c *Client) Close() {
 	}
 }
 
+// Forget gives up the connections to an address, because the application there
+// has ended: those that nobody uses at once, the others after the request that
+// they carry. Such a request may have been waiting to be accepted, and its
+// connection would occupy the successor, if that serves one at a time.
+func (c *Client) Forget(network, address string) {
+	c.mu.Lock()
+	h := c.hosts[hostKey{network, address}]
+	c.mu.Unlock()
+	if h != nil {
+		h.mu.Lock()
+		age := h.age
+		h.mu.Unlock()
+		h.forget(age)
+	}
+}
+
+// Waiting says that the caller has made a connection to an address himself and
+// waits for the application to accept it: after a tenth of a second a connection
+// that nobody uses is closed, and until over is called none is kept, as for a
+// request of the Client's own that waits so long.
+func (c *Client) Waiting(network, address string) (over func()) {
+	h := c.host(network, address)
+	p := new(place)
+	h.wait(p)
+	return func() {
+		h.answered(p)
+		h.users.Add(-1)
+	}
+}
+
 type hostKey struct{ network, address string }
 
 // host returns what is known of an address. The caller is one of its users until

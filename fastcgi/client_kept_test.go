@@ -387,3 +387,46 @@ func TestEndOfStdinLeavesWithTheLastBytes(t *testing.T) {
 		}
 	}
 }
+
+// Nothing is kept to an application that has ended: neither what is idle, nor
+// what carries a request, which a successor may have accepted.
+func TestForget(t *testing.T) {
+	t.Run("idle", func(t *testing.T) {
+		withKept(t, &Client{}, helloKept, func(t *testing.T, k *kept) {
+			k.client.Forget("unix", nowhere+"/another")
+			time.Sleep(time.Second)
+			k.client.Forget("unix", nowhere)
+			k.lostAfter(t, time.Second)
+		})
+	})
+	t.Run("in use", func(t *testing.T) {
+		withKept(t, &Client{IdleTimeout: -1}, func(k *kept, c *appConn) { <-k.resume; helloKept(k, c) }, func(t *testing.T, k *kept) {
+			got := make(chan error, 1)
+			go func() { _, err := k.do(get("/")); got <- err }()
+			synctest.Wait()
+			k.client.Forget("unix", nowhere)
+			time.Sleep(time.Second)
+			close(k.resume)
+			if err := <-got; err != nil {
+				t.Errorf("a request under way: %v", err)
+			}
+			k.lostAfter(t, time.Second)
+		})
+	})
+}
+
+// Who waits for an application gets the place of a connection that nobody uses.
+func TestWaiting(t *testing.T) {
+	withKept(t, &Client{IdleTimeout: -1}, helloKept, func(t *testing.T, k *kept) {
+		over := k.client.Waiting("unix", nowhere)
+		defer over()
+		k.lostAfter(t, stallTime)
+	})
+	withKept(t, &Client{IdleTimeout: -1}, helloKept, func(t *testing.T, k *kept) {
+		k.client.Waiting("unix", nowhere)() // for less than stallTime
+		time.Sleep(time.Hour)
+		if _, err := k.do(get("/")); err != nil {
+			t.Errorf("on the kept connection: %v", err)
+		}
+	})
+}

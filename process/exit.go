@@ -61,15 +61,7 @@ func signalName(sig syscall.Signal) string {
 func (s *Spec) advice(status syscall.WaitStatus, quiet bool) string {
 	byHand := "run it by hand to see more: " + s.commandLine()
 	if status.Signaled() {
-		switch status.Signal() {
-		case syscall.SIGKILL:
-			return "somebody killed it, or the kernel did because memory ran out (dmesg says so)"
-		case syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGILL, syscall.SIGFPE, syscall.SIGABRT, syscall.SIGTRAP:
-			return "the application, or a library in it, has a bug: " + byHand
-		case syscall.SIGSYS:
-			return "it made a system call that it is not allowed to make"
-		}
-		return "somebody sent it this signal"
+		return s.adviceAfter(status.Signal(), byHand)
 	}
 	switch code := status.ExitStatus(); {
 	case code == 0 && s.Listen == BySelf:
@@ -78,8 +70,13 @@ func (s *Spec) advice(status syscall.WaitStatus, quiet bool) string {
 		return "it must stay in the foreground and accept connections on descriptor 0, as FastCGI applications do"
 	case code == 126:
 		return "126 is a shell's word for a command that it may not execute"
+	case code == 127 && len(s.Isolation.Limits) > 0:
+		return "127 is a loader's word for a library that it could not load, be it for " + s.Isolation.bounds() + ", or a shell's for a command that it did not find; " + byHand
 	case code == 127:
 		return "127 is a shell's word for a command, or a loader's for a library, that it did not find"
+	case code > 128 && unix.SignalName(syscall.Signal(code-128)) != "":
+		sig := syscall.Signal(code - 128)
+		return fmt.Sprintf("%d is a shell's word for a command that was killed by %s (%s); %s", code, signalName(sig), sig, byHand)
 	}
 	if quiet {
 		return "it wrote nothing: " + byHand
@@ -87,12 +84,56 @@ func (s *Spec) advice(status syscall.WaitStatus, quiet bool) string {
 	return "its last lines say why; " + byHand
 }
 
+// adviceAfter says what to do about a process of s that a signal has ended.
+func (s *Spec) adviceAfter(sig syscall.Signal, byHand string) string {
+	const killed = "somebody killed it, or the kernel did because memory ran out (dmesg says so)"
+	switch sig {
+	case syscall.SIGKILL:
+		if l := s.Isolation.limit("cpu"); l != "" { // at the hard limit the kernel does not ask
+			return "its CPU time may be used up (" + l + ", in seconds), or " + killed
+		}
+		return killed
+	case syscall.SIGXCPU:
+		return "its CPU time is used up (" + cmp.Or(s.Isolation.limit("cpu"), "a limit of ours") + ", in seconds): raise that, or see what it computes"
+	case syscall.SIGXFSZ:
+		return "it wrote more to a file than it may (" + cmp.Or(s.Isolation.limit("fsize"), "a limit of ours") + ", in bytes): raise that, or see what it writes"
+	case syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGILL, syscall.SIGFPE, syscall.SIGABRT, syscall.SIGTRAP:
+		what := "the application, or a library in it, has a bug"
+		if len(s.Isolation.Limits) > 0 {
+			what += ", or too little room in " + s.Isolation.bounds()
+		}
+		return what + ": " + byHand
+	case syscall.SIGSYS:
+		return "it made a system call that it is not allowed to make"
+	}
+	return "somebody sent it this signal"
+}
+
+// limit names one of the limits, "" if it is not set.
+func (i *Isolation) limit(name string) string {
+	for _, l := range i.Limits {
+		if l.Name == name {
+			return "limit " + l.String()
+		}
+	}
+	return ""
+}
+
+// bounds names all limits that are set.
+func (i *Isolation) bounds() string {
+	names := make([]string, len(i.Limits))
+	for n, l := range i.Limits {
+		names[n] = l.String()
+	}
+	return "its limits (" + strings.Join(names, ", ") + ")"
+}
+
 // notReady says of a process that it did not get ready in time, and what to do
 // about it.
 func (s *Spec) notReady() *startError {
 	if s.Listen == OnDescriptor0 {
 		return &startError{fmt.Sprintf("did not answer for %v after its start", s.startTimeout()),
-			"it must accept connections on descriptor 0 and speak FastCGI; one that takes longer to load needs a longer start timeout"}
+			"it must accept connections on descriptor 0 and speak FastCGI, and not listen at an address of its own; one that takes longer to load needs a longer start timeout"}
 	}
 	at := s.listens()
 	advice := "its configuration must name this address"
@@ -112,10 +153,24 @@ func (s *Spec) commandLine() string {
 	}
 	line := strings.Join(words, " ")
 	if s.Isolation.Chroot != "" {
-		return "chroot " + s.Isolation.Chroot + " " + line
+		return s.Isolation.prlimit() + "chroot " + s.Isolation.Chroot + " " + line
 	}
+	line = s.Isolation.prlimit() + line
 	if s.Dir != "" {
 		line = "cd " + s.Dir + "; " + line
+	}
+	return line
+}
+
+// prlimit is the command that a person puts before another to give it the same
+// limits; its options have their names.
+func (i *Isolation) prlimit() string {
+	if len(i.Limits) == 0 {
+		return ""
+	}
+	line := "prlimit "
+	for _, l := range i.Limits {
+		line += "--" + l.String() + " "
 	}
 	return line
 }

@@ -105,6 +105,8 @@ func removeStaleOf(path string, trusted []int) (free bool, _ *startError) {
 	}
 	const advice = "remove it, or choose another path"
 	switch {
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return false, &startError{fmt.Sprintf("its socket %s: %v", path, reason(err)), "choose a shorter one"}
 	case err != nil:
 		return false, &startError{fmt.Sprintf("its socket %s: %v", path, reason(err)), "correct the rights of its folders"}
 	case info.Mode()&fs.ModeSocket == 0:

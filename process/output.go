@@ -34,7 +34,7 @@ func (o *output) read() error {
 		l.feed(buf[:n], o.line)
 		if err != nil {
 			l.end(o.line)
-			o.leftOut()
+			o.finish()
 			if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
 				return nil
 			}
@@ -55,6 +55,18 @@ func (o *output) line(b []byte) {
 	}
 	o.leftOut()
 	o.log.LogAttrs(context.Background(), slog.LevelInfo, "process output", slog.String("text", s))
+}
+
+// finish logs the last lines that were too many: they are the ones that say why
+// a program ends.
+func (o *output) finish() {
+	last := o.last()
+	last = last[max(0, len(last)-o.lost):]
+	o.lost -= len(last)
+	o.leftOut()
+	for _, s := range last {
+		o.log.LogAttrs(context.Background(), slog.LevelInfo, "process output", slog.String("text", s))
+	}
 }
 
 // leftOut says how many lines were too many.

@@ -50,10 +50,19 @@ type group struct{ *process.Group }
 
 var _ application = group{}
 
+// A takenError is that of an address where somebody else listens.
+type takenError struct{ address string }
+
+func (e *takenError) Error() string {
+	return "somebody else listens on " + e.address + ": end that program, or choose another address"
+}
+
+func (e *takenError) Unwrap() error { return syscall.EADDRINUSE }
+
 // newApplication makes the socket. Nothing is started yet.
 func (p *spawnPlan) newApplication(ctx context.Context, log *slog.Logger) (application, *readiness, error) {
 	if path, isUnix := strings.CutPrefix(p.address, "unix:"); isUnix && listened(ctx, path) {
-		return nil, nil, syscall.EADDRINUSE
+		return nil, nil, &takenError{p.address}
 	}
 	r := &readiness{patience: p.startAtMost, ask: p.ping}
 	spec := process.Spec{

@@ -384,7 +384,7 @@ func (p *spawnPlan) refused(report *reporter, err error) error {
 func socketError(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return failf("socket is already in use, can't spawn")
+		return failf("socket is already in use, can't spawn: %w", err)
 	case errors.As(err, new(syscall.Errno)):
 		return failf("bind failed: %s: %w", errnoText(err), err)
 	}
