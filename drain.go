@@ -34,13 +34,18 @@ func (s *Server) end() error {
 	s.ended = true
 	snap := s.current.Load()
 	if d := orDefault(snap.cfg.Timeout.Drain, defaultDrainTimeout); d > 0 {
-		defer time.AfterFunc(d, s.kill).Stop()
+		defer s.boundDrain(d)()
 	}
-	// Shutdown drops the requests that come while it waits; so first nothing
-	// may be left that can bring one.
+	// Shutdown drops the requests that come while it waits, and idle connections
+	// at once; so first nothing may be left that can bring one.
 	s.closeListeners()
+	s.front.CloseConnections()
+	if s.handed {
+		s.quiet.drain(handedGrace, s.hurried.Done())
+	} else {
+		s.quiet.drain(quietGrace, s.life.Done())
+	}
 	s.http.SetKeepAlivesEnabled(false)
-	s.silent.drain(s.life.Done())
 	var errs []error
 	if err := s.http.Shutdown(s.life); err != nil {
 		errs = append(errs, fmt.Errorf("sluice: requests were still under way when the time to drain was over: %w", err))
@@ -49,6 +54,28 @@ func (s *Server) end() error {
 	errs = append(errs, snap.retire(s.life))
 	s.retired.Wait()
 	return errors.Join(errs...)
+}
+
+// boundDrain ends everything when the time to drain is over, until stop is
+// called. The time begins at once, or with Hurry if a successor serves.
+func (s *Server) boundDrain(most time.Duration) (stop func()) {
+	if !s.handed {
+		s.hurry()
+	}
+	stopped := make(chan struct{})
+	go func() { // ends with stop
+		select {
+		case <-s.hurried.Done():
+		case <-stopped:
+			return
+		}
+		select {
+		case <-time.After(most):
+			s.kill()
+		case <-stopped:
+		}
+	}()
+	return func() { close(stopped) }
 }
 
 func orDefault(d, def time.Duration) time.Duration {

@@ -36,7 +36,7 @@ type Server struct {
 	http    *http.Server
 	front   *cgihttp.FrontEnd
 	stdout  *accessWriter
-	silent  silent
+	quiet   quiet
 	spool   *gateway.Spool // for all snapshots: its quota is one
 	current atomic.Pointer[snapshot]
 
@@ -45,6 +45,7 @@ type Server struct {
 	serving   sync.WaitGroup // one for each listener
 	failed    chan error     // the first listener that fails, for Serve
 	ended     bool
+	handed    bool           // a successor serves
 	retired   sync.WaitGroup // snapshots that wait for their last request
 	inForce   config.Timeout // of these, those that http and front took at the start
 
@@ -52,6 +53,8 @@ type Server struct {
 	kill     context.CancelFunc
 	wanted   context.Context // done when the end has begun, too: new processes are not waited for any more
 	unwanted context.CancelCauseFunc
+	hurried  context.Context // done when the time to drain has begun
+	hurry    context.CancelFunc
 }
 
 // ErrClosed is the error of a Server that has ended.
@@ -78,6 +81,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*Server, error) {
 	s.stdout = &accessWriter{w: o.Stdout, log: o.Log}
 	s.life, s.kill = context.WithCancel(context.Background())
 	s.wanted, s.unwanted = context.WithCancelCause(s.life)
+	s.hurried, s.hurry = context.WithCancel(s.life)
 	handed := maps.Clone(o.Listeners)
 	snap, opened, err := s.begin(ctx, cfg)
 	if err != nil {
@@ -91,7 +95,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*Server, error) {
 	s.current.Store(snap)
 	s.front = &cgihttp.FrontEnd{Handler: cgi.HandlerFunc(s.serveCGI), Refuse: s.refuse, Log: o.Log, WriteTimeout: cfg.Timeout.Write}
 	s.http = newHTTP(s.front, cfg, o.Log)
-	s.http.ConnState = s.silent.watch
+	s.http.ConnState = s.quiet.watch
 	s.adopt(snap.listen, opened)
 	closeAll(o.Listeners) // of the old configuration
 	return s, nil

@@ -1,6 +1,7 @@
 package sluice
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -84,7 +85,7 @@ func TestDrainWithSilentConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	await(t, "all are accepted", func() bool { return g.s.silent.n.Load() == 4 })
+	await(t, "all are accepted", func() bool { return g.s.quiet.silent.Load() == 4 })
 	begun := time.Now()
 	g.stop()
 	io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -378,5 +379,44 @@ func TestNewFails(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(runtimeDir(), "sluice-*", "app-*")); len(left) > 0 {
 		t.Logf("sockets of somebody: %q", left)
+	}
+}
+
+// A client that uses its connection again is told that it ends, and not cut off.
+func TestDrainWithKeptConnections(t *testing.T) {
+	g := start(t, oneApp(t, 1))
+	nc, err := net.Dial("tcp", g.s.Addrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	r := bufio.NewReader(nc)
+	ask := func() *http.Response {
+		t.Helper()
+		io.WriteString(nc, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		return resp
+	}
+	if resp := ask(); resp.Close {
+		t.Error("a connection ends with its first response")
+	}
+	g.stop()
+	await(t, "the listener is closed", func() bool {
+		c, err := net.Dial("tcp", g.s.Addrs()[0].String())
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	if resp := ask(); resp.StatusCode != 200 || !resp.Close {
+		t.Errorf("during the drain: %s, close %v, want 200 and that the connection ends", resp.Status, resp.Close)
+	}
+	if err := g.end(); err != nil {
+		t.Error(err)
 	}
 }

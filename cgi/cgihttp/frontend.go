@@ -54,10 +54,16 @@ type FrontEnd struct {
 	// something to send. Zero means DefaultWriteTimeout; negative, no limit.
 	WriteTimeout time.Duration
 
-	local atomic.Pointer[localAddr] // the last one seen, see serverAddr
+	local   atomic.Pointer[localAddr] // the last one seen, see serverAddr
+	closing atomic.Bool
 }
 
 var _ http.Handler = (*FrontEnd)(nil)
+
+// CloseConnections has every further response over HTTP/1 carry "Connection:
+// close", so that clients ask elsewhere next: before connections without a
+// request are closed, which may cross the next one.
+func (f *FrontEnd) CloseConnections() { f.closing.Store(true) }
 
 // An exchange is everything one request needs, made at once. Handlers may keep
 // the request, so nothing of it is used again.
@@ -72,7 +78,7 @@ type exchange struct {
 func (f *FrontEnd) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 	x := new(exchange)
 	x.w.w, x.w.rc, x.w.length = hw, *http.NewResponseController(hw), -1
-	x.w.http1 = hr.ProtoMajor == 1
+	x.w.http1, x.w.closing = hr.ProtoMajor == 1, &f.closing
 	x.w.interim = hr.ProtoAtLeast(1, 1)
 	x.w.head = hr.Method == http.MethodHead
 	x.w.setTimeout(f.WriteTimeout)

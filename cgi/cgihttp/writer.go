@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
@@ -23,13 +24,14 @@ type writer struct {
 	rc   http.ResponseController
 	body *body // of the request; nil if there is none
 
-	http1   bool  // the client speaks HTTP/1.x
-	interim bool  // the client knows 1xx
-	head    bool  // the request is a HEAD
-	wrote   bool  // the final status is out
-	bare    bool  // its status allows no body
-	aborted bool  // by Abort
-	length  int64 // Content-Length of the response, or -1
+	closing *atomic.Bool // whether connections end with their response
+	http1   bool         // the client speaks HTTP/1.x
+	interim bool         // the client knows 1xx
+	head    bool         // the request is a HEAD
+	wrote   bool         // the final status is out
+	bare    bool         // its status allows no body
+	aborted bool         // by Abort
+	length  int64        // Content-Length of the response, or -1
 	written int64
 
 	timeout time.Duration // for the client to take what is written; 0 if there is none
@@ -66,7 +68,7 @@ func (w *writer) WriteHeader(status int, h cgi.Header) error {
 	if _, ok := to["Content-Type"]; !ok {
 		to["Content-Type"] = nil // or net/http guesses one; whether to guess is for the application to say
 	}
-	if w.http1 && w.body != nil && !w.body.eof.Load() {
+	if w.http1 && (w.closing.Load() || w.body != nil && !w.body.eof.Load()) {
 		to["Connection"] = []string{"close"}
 	}
 	w.w.WriteHeader(status)

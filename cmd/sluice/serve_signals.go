@@ -85,6 +85,7 @@ func (g *serving) take(sig os.Signal) {
 			tellManager(g.log, sdnotify.Stopping())
 		}
 		g.end()
+		g.server.Hurry()
 	}
 }
 
