@@ -53,8 +53,10 @@ bench:
 	bench/run -g nginx-2w,caddy,sluice -w hello,php-hello,bytes100k,static1k,download,upload,mem-idle,mem-slow -r 3 -s 3
 	bench/run -g sluice -w mem-trickle
 	bench/run-packages
+	bench/run-burst -g 'sluice;lighttpd' -l burst
 	bench/run --goals
 	bench/run-packages --goals
+	bench/run-burst --goals
 
 simulate:
 	$(GO) run ./tools/simulate doc
