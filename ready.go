@@ -3,7 +3,6 @@ package sluice
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"time"
@@ -16,9 +15,10 @@ const (
 	// it cannot accept yet waits in the queue of its socket.
 	pingTimeout = 10 * time.Second
 
-	// silentTime is how long a process may leave a question without an answer
-	// that it has read: some applications know no management records.
-	silentTime = 200 * time.Millisecond
+	// readMin and readMax are between two looks whether a process has read the
+	// question: some applications know no management records, and say nothing.
+	readMin = 2 * time.Millisecond
+	readMax = 20 * time.Millisecond
 )
 
 // ping returns nil as soon as a process of the backend accepts connections. The
@@ -49,16 +49,14 @@ func ping(ctx context.Context, network, address string) error {
 	if _, err := nc.Write(question); err != nil {
 		return err
 	}
-	for {
-		nc.SetReadDeadline(time.Now().Add(silentTime))
+	for pause := readMin; ; pause = min(2*pause, readMax) {
+		nc.SetReadDeadline(time.Now().Add(pause))
 		_, err := nc.Read(make([]byte, 1))
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case err == nil, err == io.EOF, errors.Is(err, os.ErrDeadlineExceeded) && wasRead(nc):
-			return nil
-		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return nil // it has accepted, and closed the connection
+		case !errors.Is(err, os.ErrDeadlineExceeded), wasRead(nc):
+			return nil // it has accepted: it answers, hangs up, or has read the question
 		}
 	}
 }

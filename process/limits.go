@@ -68,7 +68,7 @@ const (
 
 	// A process is asked this often whether it is ready.
 	probeMin     = 5 * time.Millisecond
-	probeMax     = 100 * time.Millisecond
+	probeMax     = 25 * time.Millisecond
 	probeTimeout = time.Second // for one connect
 
 	// inspectEvery is how often age and memory are looked at.
