@@ -203,6 +203,7 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 	if err != nil {
 		return fail(err)
 	}
+	succeeds := len(handed) > 0
 	o.Listeners = handed
 	starting, began := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	s, err := sluice.New(starting, cfg, o)
@@ -214,7 +215,9 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 	if ready != nil {
 		ready(s)
 	}
-	tellManager(o.Log, sdnotify.Ready("serving"))
+	if !succeeds { // or the predecessor does, to whom the manager listens still
+		tellManager(o.Log, sdnotify.Ready("serving"))
+	}
 	g := &serving{server: s, load: load, program: self, log: o.Log}
 	return g.run(ctx, signals)
 }

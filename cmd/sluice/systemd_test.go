@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -121,6 +122,37 @@ func TestUnitsServe(t *testing.T) {
 	}
 }
 
+// A succession under a service manager: it hears of the new main process from
+// the old one, whose word it takes.
+func TestUnitSuccession(t *testing.T) {
+	ctx := bounded(t)
+	dir := testproc.ShortDir(t)
+	file, socket := filepath.Join(dir, "sluice.toml"), filepath.Join(dir, "s")
+	if err := os.WriteFile(file, []byte("root = \".\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	manager := startManaged(ctx, t, dir, socket, unitCommand(t, "sluice-activated.service", strings.NewReplacer("/etc/sluice/sluice.toml", file)))
+	manager.says("READY=1")
+	manager.signal(syscall.SIGUSR2)
+	manager.says("RELOADING=1")
+	said := manager.says("READY=1\nMAINPID=")
+	await(t, "the end of the old one", func() bool { return !runs(manager.cmd.Process.Pid) })
+	if out, err := exec.CommandContext(ctx, "http-get", socket, "/").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	pid, err := strconv.Atoi(strings.TrimPrefix(said, "READY=1\nMAINPID="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	manager.says("STOPPING=1")
+	if err := manager.cmd.Wait(); err != nil { // and both have closed the log
+		t.Errorf("the old one ended with %v", err)
+	}
+}
+
 // A manager is a service manager of one service.
 type manager struct {
 	t      *testing.T
@@ -179,8 +211,8 @@ func (m *manager) signal(sig syscall.Signal) {
 	}
 }
 
-// says wants the next message to begin so.
-func (m *manager) says(want string) {
+// says wants the next message to begin so, and returns it.
+func (m *manager) says(want string) string {
 	m.t.Helper()
 	m.notify.SetReadDeadline(time.Now().Add(3 * patience))
 	b := make([]byte, 4096)
@@ -188,4 +220,5 @@ func (m *manager) says(want string) {
 	if err != nil || !strings.HasPrefix(string(b[:n]), want) {
 		m.t.Fatalf("the service manager hears %q, %v, want %s", b[:n], err, want)
 	}
+	return string(b[:n])
 }
