@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,11 +30,7 @@ func serveOne(t *testing.T, command string, more ...string) *served {
 	s.configure(command, more...)
 	s.program = startProgram(bounded(t), t, "serve", "-v", "-c", s.file)
 	t.Cleanup(func() { // the last one, whoever that is
-		last := s.cmd.Process.Pid
-		for _, m := range handedTo.FindAllStringSubmatch(s.log.String(), -1) {
-			last, _ = strconv.Atoi(m[1])
-		}
-		syscall.Kill(last, syscall.SIGTERM)
+		syscall.Kill(s.main(), syscall.SIGTERM)
 	})
 	return s
 }
@@ -43,7 +38,7 @@ func serveOne(t *testing.T, command string, more ...string) *served {
 func (s *served) configure(command string, more ...string) {
 	s.t.Helper()
 	text := "listen = [\"127.0.0.1:0\", \"unix:" + s.socket + "\"]\n[backend.app]\ncommand = " + command +
-		"\nprocesses.max = 1\n" + strings.Join(more, "\n") + "\n[[route]]\nbackend = \"app\"\n"
+		"\n" + strings.Join(more, "\n") + "\n[[route]]\nbackend = \"app\"\n"
 	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
