@@ -82,7 +82,7 @@ func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) (fre
 				continue
 			}
 		}
-		b, err := startBackend(cfg, root, s.o.Log)
+		b, err := startBackend(cfg, root, []string{snap.cfg.AccessLog}, s.o.Log)
 		if err != nil {
 			return nil, err
 		}

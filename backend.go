@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/fastcgi"
 	"github.com/sluice-gateway/sluice/internal/address"
+	"github.com/sluice-gateway/sluice/internal/watch"
 	"github.com/sluice-gateway/sluice/pool"
 	"github.com/sluice-gateway/sluice/process"
 )
@@ -33,12 +34,14 @@ type backend struct {
 	scaler   *scaler // nil if there are always as many processes
 	recycler recycler
 	watcher  watcher
+	ours     []string     // files that Sluice writes
 	users    atomic.Int32 // snapshots that use it
 }
 
-// startBackend starts what a backend needs. root is the folder of the files.
-func startBackend(cfg config.Backend, root string, log *slog.Logger) (*backend, error) {
-	b := &backend{cfg: cfg, root: root, client: newClient(cfg, log.With(slog.String("backend", cfg.Name)))}
+// startBackend starts what a backend needs. root is the folder of the files, and
+// ours are files that Sluice writes.
+func startBackend(cfg config.Backend, root string, ours []string, log *slog.Logger) (*backend, error) {
+	b := &backend{cfg: cfg, root: root, ours: ours, client: newClient(cfg, log.With(slog.String("backend", cfg.Name)))}
 	b.users.Store(1)
 	var source pool.Source
 	maxLoad := cfg.MaxLoad
@@ -123,7 +126,7 @@ func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 	} else if !rule.Fixed() {
 		b.scaler = newScaler(rule)
 	}
-	if err = b.watcher.look(b.cfg.Watch); err != nil {
+	if err = b.watcher.look(watch.Files{Paths: b.cfg.Watch, Except: b.ours, Log: log.With(slog.String("backend", b.cfg.Name))}); err != nil {
 		return 0, fmt.Errorf("watch: %w", err)
 	}
 	if b.group, err = process.NewGroup(spec, begin, b.dir); err != nil {

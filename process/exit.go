@@ -20,6 +20,8 @@ type Exit struct {
 	Output []string           // the last lines that it wrote
 	Status syscall.WaitStatus // if it was started, and could be waited for
 
+	Finished bool // it has done its share (Trial): another one follows at once
+
 	clean  bool // exit status 0
 	forced bool // by a signal that somebody has sent
 }

@@ -18,7 +18,7 @@ func plan(places []*place, want int) (add int, retire []*place) {
 			old = append(old, p)
 		default:
 			fresh = append(fresh, p)
-			if p.view.State == Ready {
+			if p.serves() {
 				ready++
 			}
 		}

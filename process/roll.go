@@ -125,7 +125,7 @@ func (g *Group) rolled() (done bool, changed <-chan struct{}, _ error) {
 		return true, nil, nil
 	}
 	for _, p := range g.places {
-		if exit := p.view.Last; !p.old && !p.gone && !p.proved && exit != nil {
+		if exit := p.view.Last; !p.old && !p.gone && !p.proved && exit != nil && !exit.Finished {
 			g.undoRoll()
 			return true, nil, g.spec.failed(fmt.Errorf("restart: a new process ended before it was ready, the old ones stay: %s: %s", exit.Reason, exit.Advice))
 		}

@@ -33,9 +33,10 @@ type slot struct {
 	drainer *drainer  // while the process drains
 	readyAt time.Time // zero if it was not
 	pause   time.Duration
-	hung    string      // why the process is taken for hung
-	useless *startError // why it was killed, if it was
-	inLoop  bool        // and it was said
+	tried   time.Duration // how long those before the process have run that have Finished
+	hung    string        // why the process is taken for hung
+	useless *startError   // why it was killed, if it was
+	inLoop  bool          // and it was said
 	timer   *time.Timer
 }
 
@@ -81,6 +82,9 @@ func (s *slot) wait() (event, Exit) {
 	case <-s.timer.C:
 		return evTimer, Exit{}
 	case <-ready:
+		if s.onTrial() {
+			return s.wait()
+		}
 		return evReady, Exit{}
 	case exit := <-exited:
 		return evExit, exit
@@ -144,7 +148,7 @@ func (s *slot) gone(exit Exit) (tooMany bool) {
 		exit.Advice = "" // it was asked to
 	}
 	if !s.State.leaving() {
-		s.Deaths, s.pause, tooMany = s.spec.Backoff.after(s.Deaths, ready, exit.clean || exit.forced && s.useless == nil)
+		s.Deaths, s.pause, tooMany = s.after(&exit, ready)
 	}
 	if s.Deaths == 0 {
 		s.leaveLoop()

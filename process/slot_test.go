@@ -67,7 +67,7 @@ func manyFakes(t *testing.T, spec Spec, slots int, play func(n int, f *fake) str
 			case reason = <-played:
 			case reason = <-killed:
 			}
-			f.exited <- Exit{PID: 100 + n, At: time.Now(), Reason: reason, clean: reason == "exit status 0"}
+			f.exited <- Exit{PID: 100 + n, At: time.Now(), Ran: time.Since(st.begin) - f.started, Reason: reason, clean: reason == "exit status 0"}
 		}()
 		return &child{pid: 100 + n, ready: f.ready, exited: f.exited,
 			signal: func(s syscall.Signal) { note(signalName(s)); f.signals <- s },

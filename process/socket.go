@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -142,15 +143,23 @@ func open(info fs.FileInfo, trusted []int) string {
 
 // taken is the error of an address where somebody else listens.
 func taken(where string) error {
-	return &startError{"somebody else listens on " + where, "end that program, or choose another address"}
+	return takenError{&startError{"somebody else listens on " + where, "end that program, or choose another address"}}
 }
 
 // listen makes a socket without a file. Package net knows names, IPv6 and what
 // the system can do of it, and sets SO_REUSEADDR.
+//
+// An IPv4 address makes an IPv4 socket, also 0.0.0.0, which package net would
+// take for [::]: applications that look at who connects, as libfcgi does for
+// FCGI_WEB_SERVER_ADDRS, may know no other.
 func (at Socket) listen(a address.Address) (*socket, error) {
+	network := a.Network
+	if ip, err := netip.ParseAddrPort(a.Address); network == "tcp" && err == nil && ip.Addr().Is4() {
+		network = "tcp4"
+	}
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // applications have not asked for it
-	l, err := lc.Listen(context.Background(), a.Network, a.Address)
+	l, err := lc.Listen(context.Background(), network, a.Address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, taken(a.String())

@@ -84,6 +84,8 @@ func TestSocketAddresses(t *testing.T) {
 		{"IPv6", "[::1]:0", "tcp [::1]:PORT"},
 		{"a name", "localhost:0", "tcp 127.0.0.1:PORT"},
 		{"everywhere", ":0", "tcp [::]:PORT"},
+		{"everywhere by IPv4", "0.0.0.0:0", "tcp 0.0.0.0:PORT"},
+		{"everywhere by IPv6", "[::]:0", "tcp [::]:PORT"},
 		{"a descriptor", fmt.Sprintf("fd:%d", handed), "tcp 127.0.0.1:PORT"},
 	}
 	for _, tt := range tests {

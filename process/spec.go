@@ -95,6 +95,9 @@ type Spec struct {
 	MaxAge    time.Duration
 	MaxMemory int64
 
+	// Trial judges processes that share a Socket.
+	Trial Trial
+
 	Backoff Backoff
 
 	stopping *atomic.Pointer[stopping] // set by StopWith; nil in a Spec that has no group

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-gateway/sluice"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/internal/address"
+	"github.com/sluice-gateway/sluice/internal/logqueue"
 	"github.com/sluice-gateway/sluice/internal/sdnotify"
 	"github.com/sluice-gateway/sluice/process"
 	"github.com/spf13/cobra"
@@ -72,7 +73,9 @@ func (f *serveFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	log, err := newLog(cmd.ErrOrStderr(), f.format, f.verbose)
+	queue := newLogQueue(cmd.ErrOrStderr(), f.format)
+	defer queue.Close(logqueue.Patience)
+	log, err := newLog(queue, f.format, f.verbose)
 	if err != nil {
 		return err
 	}
@@ -172,6 +175,15 @@ func newLog(w io.Writer, format string, verbose bool) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, o)), nil
 	}
 	return nil, fmt.Errorf("--log is %q: want text or json", format)
+}
+
+// newLogQueue returns what keeps a log that nobody reads from holding us up.
+func newLogQueue(w io.Writer, format string) *logqueue.Queue {
+	return logqueue.New(w, func(w io.Writer, n int) {
+		if log, err := newLog(w, format, false); err == nil {
+			sayLost(log, n)
+		}
+	})
 }
 
 // serve runs a gateway until a signal ends it. ready, if not nil, is called

@@ -63,8 +63,8 @@ GROUPID stand in for -u and -g if we are root.
 
 Signals: SIGTERM, SIGINT and SIGQUIT end it; SIGUSR1 does too, but waits as long
 as the processes need; a second one of them is passed on. SIGHUP replaces the
-processes one by one. SIGUSR2 is passed on. With --signal they mean what they
-mean to multiwatch.
+processes, and the old ones stay if the new ones die. SIGUSR2 is passed on. With
+--signal they mean what they mean to multiwatch.
 
 Exit status: 0 the application is up, or was ended by a signal; 1 it is not up,
 or was given up; 2 wrong usage. Under the name spawn-fcgi: 0, the exit status of

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/sluice-gateway/sluice/process"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,7 +44,7 @@ func (p *spawnPlan) startSupervisor(stdout, stderr io.Writer) error {
 	}
 	// What whoever started us has open besides, a lock or a pipe, is not for
 	// somebody who stays.
-	keepDescriptors()
+	process.KeepDescriptors()
 	if err := cmd.Start(); err != nil {
 		w.Close()
 		return failf("start the supervisor: %w", err)
@@ -51,7 +52,7 @@ func (p *spawnPlan) startSupervisor(stdout, stderr io.Writer) error {
 	w.Close()
 	// Who is impatient ends the supervisor, which reports that.
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	ctx, done := context.WithCancel(context.Background())
 	defer done()

@@ -4,21 +4,23 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/sluice-gateway/sluice/process"
 )
 
-// failure says of the death of an application why it is not up, or not any
+// deathFailure says of the death of an application why it is not up, or not any
 // more, with the exit status that spawn-fcgi would have.
-func (d *death) failure(wasUp bool) error {
+func deathFailure(d *process.Exit, wasUp bool) error {
 	var text strings.Builder
 	status := exitSpawnFCGI
 	switch {
-	case !d.started:
-		text.WriteString(d.reason)
-	case d.status.Signaled():
-		fmt.Fprintf(&text, "child signaled: %d", d.status.Signal())
+	case d.PID == 0:
+		text.WriteString(d.Reason)
+	case d.Status.Signaled():
+		fmt.Fprintf(&text, "child signaled: %d", d.Status.Signal())
 		status = 1
 	default:
-		status = d.status.ExitStatus()
+		status = d.Status.ExitStatus()
 		fmt.Fprintf(&text, "child exited with: %d", status)
 	}
 	if status == 0 {
@@ -27,10 +29,10 @@ func (d *death) failure(wasUp bool) error {
 	if wasUp {
 		text.WriteString(" (given up, after it was up)")
 	}
-	for _, line := range d.output {
+	for _, line := range d.Output {
 		text.WriteString("\nit wrote: " + line)
 	}
-	return &failure{err: &spawnError{text.String(), status}, hint: d.advice}
+	return &failure{err: &spawnError{text.String(), status}, hint: d.Advice}
 }
 
 // messageLines returns the lines that an error is printed in, without the name

@@ -14,11 +14,7 @@ import (
 var letThrough = []string{"PHP_FCGI_CHILDREN", "PHP_FCGI_MAX_REQUESTS", "FCGI_WEB_SERVER_ADDRS"}
 
 func (f *spawnFlags) planEnv(p *spawnPlan) error {
-	home := ""
-	if p.identity != nil {
-		home = p.identity.home
-	}
-	extra, err := f.extraEnv(os.LookupEnv, home)
+	extra, err := f.extraEnv(os.LookupEnv, p.home)
 	p.env = process.CleanEnv(extra...)
 	return err
 }

@@ -6,14 +6,9 @@ import (
 	"os"
 	"os/user"
 	"strconv"
-)
 
-// An identity is whom the processes run as.
-type identity struct {
-	uid, gid int
-	groups   []int  // the supplementary ones
-	home     string // the user's, if -u names one
-}
+	"github.com/sluice-gateway/sluice/process"
+)
 
 // A directory knows users and groups; the system's, but in tests.
 type directory struct {
@@ -42,7 +37,7 @@ func (f *spawnFlags) identify(p *spawnPlan, d directory) (err error) {
 		return f.identifyWithoutRoot(d)
 	}
 	if userName != "" || groupName != "" {
-		if p.identity, err = d.identity(userName, groupName); err != nil {
+		if p.credential, p.home, err = d.credential(userName, groupName); err != nil {
 			return err
 		}
 	}
@@ -101,46 +96,53 @@ func (d directory) isGroup(name string) bool {
 	return err == nil && gid == d.gid
 }
 
-// identity returns who the user, or the group, or both, are.
-func (d directory) identity(userName, groupName string) (*identity, error) {
-	id := &identity{uid: d.uid, gid: -1}
+// credential returns who the user, or the group, or both, are, and the user's
+// folder if it is known.
+func (d directory) credential(userName, groupName string) (c *process.Credential, home string, err error) {
+	uid, gid := d.uid, -1
 	var u *user.User
 	if userName != "" {
-		var err error
-		if id.uid, u, err = d.lookupUser(userName); err != nil {
-			return nil, err
+		if uid, u, err = d.lookupUser(userName); err != nil {
+			return nil, "", err
 		}
 	}
 	if groupName != "" {
-		gid, err := d.lookupGroup(groupName)
-		if err != nil {
-			return nil, err
+		if gid, err = d.lookupGroup(groupName); err != nil {
+			return nil, "", err
 		}
-		id.gid = gid
 	}
+	if gid < 0 {
+		if u == nil {
+			return nil, "", failf("couldn't find the user for uid %d and no group was specified: give -g", uid)
+		}
+		gid, _ = strconv.Atoi(u.Gid)
+	}
+	if gid == 0 {
+		return nil, "", failf("I will not set gid to 0")
+	}
+	c = &process.Credential{UID: uint32(uid), GID: uint32(gid)}
 	if u == nil {
-		if id.gid < 0 {
-			return nil, failf("couldn't find the user for uid %d and no group was specified: give -g", id.uid)
-		}
-		return id, nil
+		return c, "", nil
 	}
-	id.home = u.HomeDir
-	if id.gid < 0 {
-		id.gid, _ = strconv.Atoi(u.Gid)
-	}
-	if id.gid == 0 {
-		return nil, failf("I will not set gid to 0")
-	}
-	groups, err := d.groupsOf(u)
+	c.Groups, err = d.otherGroups(*u, gid)
+	return c, u.HomeDir, err
+}
+
+// otherGroups returns the groups that a user is in if gid is his own, as
+// initgroups(3) has it. The one of his entry in the database of users is then
+// among them only if that of groups lists him.
+func (d directory) otherGroups(u user.User, gid int) (groups []uint32, err error) {
+	u.Gid = strconv.Itoa(gid)
+	all, err := d.groupsOf(&u)
 	if err != nil {
-		return nil, failf("the groups of user %s: %v", userName, err)
+		return nil, failf("the groups of user %s: %v", u.Username, err)
 	}
-	for _, g := range groups {
-		if n, err := strconv.Atoi(g); err == nil && n != id.gid {
-			id.groups = append(id.groups, n)
+	for _, g := range all {
+		if n, err := strconv.ParseUint(g, 10, 32); err == nil && int(n) != gid {
+			groups = append(groups, uint32(n))
 		}
 	}
-	return id, nil
+	return groups, nil
 }
 
 // lookupUser returns the number of a user, and what is known of him: nil if

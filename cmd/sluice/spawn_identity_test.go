@@ -8,13 +8,14 @@ import (
 	"testing"
 )
 
-// testDirectory knows root, web (33, group 33, also in 50) and odd, whose
-// group is 0.
+// testDirectory knows root, web (33, group 33, also in 50), both (35, group 35,
+// and listed as a member of that and of 50) and odd, whose group is 0.
 func testDirectory(uid int, variables map[string]string) directory {
 	users := []user.User{
 		{Username: "root", Uid: "0", Gid: "0", HomeDir: "/root"},
 		{Username: "web", Uid: "33", Gid: "33", HomeDir: "/var/www"},
 		{Username: "odd", Uid: "34", Gid: "0"},
+		{Username: "both", Uid: "35", Gid: "35"},
 	}
 	find := func(is func(user.User) bool, err error) (*user.User, error) {
 		for _, u := range users {
@@ -37,35 +38,57 @@ func testDirectory(uid int, variables map[string]string) directory {
 			}
 			return nil, user.UnknownGroupError(name)
 		},
-		groupsOf:  func(u *user.User) ([]string, error) { return []string{u.Gid, "50"}, nil },
+		groupsOf: func(u *user.User) ([]string, error) {
+			if u.Username == "both" {
+				return []string{u.Gid, "35", "50"}, nil
+			}
+			return []string{u.Gid, "50"}, nil
+		},
 		uid:       uid,
 		gid:       uid,
 		variables: func(name string) string { return variables[name] },
 	}
 }
 
+// A whom is as whom processes run; nil: as ourselves.
+type whom struct {
+	uid, gid uint32
+	groups   []uint32
+	home     string
+}
+
+func whomOf(p *spawnPlan) *whom {
+	if p.credential == nil {
+		return nil
+	}
+	return &whom{p.credential.UID, p.credential.GID, p.credential.Groups, p.home}
+}
+
 func TestSpawnIdentity(t *testing.T) {
-	web := &identity{33, 33, []int{50}, "/var/www"}
+	web := &whom{33, 33, []uint32{50}, "/var/www"}
 	script := map[string]string{"USERID": "web", "GROUPID": "logs"}
 	tests := []struct {
 		name      string
 		flags     spawnFlags
 		uid       int
 		variables map[string]string
-		want      *identity
+		want      *whom
 		socket    [2]int // user and group of it
 		err       string // a part of it
 	}{
 		{"nobody else", spawnFlags{}, 0, nil, nil, [2]int{-1, -1}, ""},
 		{"user", spawnFlags{user: "web"}, 0, nil, web, [2]int{-1, -1}, ""},
 		{"user by number", spawnFlags{user: "33"}, 0, nil, web, [2]int{-1, -1}, ""},
-		{"user and group", spawnFlags{user: "web", group: "logs"}, 0, nil, &identity{33, 50, []int{33}, "/var/www"}, [2]int{-1, -1}, ""},
-		{"group", spawnFlags{group: "logs"}, 0, nil, &identity{0, 50, nil, ""}, [2]int{-1, -1}, ""},
-		{"numbers without names", spawnFlags{user: "1234", group: "5678"}, 0, nil, &identity{1234, 5678, nil, ""}, [2]int{-1, -1}, ""},
+		{"user and group", spawnFlags{user: "web", group: "logs"}, 0, nil, &whom{33, 50, nil, "/var/www"}, [2]int{-1, -1}, ""},
+		{"user and another group", spawnFlags{user: "web", group: "60"}, 0, nil, &whom{33, 60, []uint32{50}, "/var/www"}, [2]int{-1, -1}, ""},
+		{"user who is listed in his group", spawnFlags{user: "both", group: "60"}, 0, nil, &whom{35, 60, []uint32{35, 50}, ""}, [2]int{-1, -1}, ""},
+		{"user whose group is 0, and another", spawnFlags{user: "odd", group: "logs"}, 0, nil, &whom{34, 50, nil, ""}, [2]int{-1, -1}, ""},
+		{"group", spawnFlags{group: "logs"}, 0, nil, &whom{0, 50, nil, ""}, [2]int{-1, -1}, ""},
+		{"numbers without names", spawnFlags{user: "1234", group: "5678"}, 0, nil, &whom{1234, 5678, nil, ""}, [2]int{-1, -1}, ""},
 		{"socket's user", spawnFlags{socketUser: "web"}, 0, nil, nil, [2]int{33, 33}, ""},
 		{"socket's group", spawnFlags{user: "web", socketGroup: "logs"}, 0, nil, web, [2]int{-1, 50}, ""},
 		{"socket's user and group", spawnFlags{socketUser: "web", socketGroup: "50"}, 0, nil, nil, [2]int{33, 50}, ""},
-		{"the script's variables", spawnFlags{}, 0, script, &identity{33, 50, []int{33}, "/var/www"}, [2]int{-1, -1}, ""},
+		{"the script's variables", spawnFlags{}, 0, script, &whom{33, 50, nil, "/var/www"}, [2]int{-1, -1}, ""},
 		{"a flag before the variables", spawnFlags{user: "web"}, 0, map[string]string{"GROUPID": "logs"}, web, [2]int{-1, -1}, ""},
 		{"the variables without root", spawnFlags{}, 33, script, nil, [2]int{-1, -1}, ""},
 		{"ourselves", spawnFlags{user: "web", group: "web", socketUser: "33", socketGroup: "33"}, 33, nil, nil, [2]int{-1, -1}, ""},
@@ -91,8 +114,8 @@ func TestSpawnIdentity(t *testing.T) {
 			if (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Fatalf("%v, want %q", err, tt.err)
 			}
-			if err == nil && (!reflect.DeepEqual(p.identity, tt.want) || [2]int{p.socketUID, p.sockGID} != tt.socket) {
-				t.Errorf("%s, socket of %d:%d, want %+v, %v", fmt.Sprintf("%+v", p.identity), p.socketUID, p.sockGID, tt.want, tt.socket)
+			if err == nil && (!reflect.DeepEqual(whomOf(p), tt.want) || [2]int{p.socketUID, p.sockGID} != tt.socket) {
+				t.Errorf("%s, socket of %d:%d, want %+v, %v", fmt.Sprintf("%+v", whomOf(p)), p.socketUID, p.sockGID, tt.want, tt.socket)
 			}
 		})
 	}

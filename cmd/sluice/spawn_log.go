@@ -10,31 +10,35 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/sluice-gateway/sluice/internal/logqueue"
 )
 
 // A spawnLog is where a supervisor, and its processes, write. In the background
 // that is --log-file, or else standard error if it is a file, or else the
 // system's log: a terminal or a pipe cannot be it, for whoever waits for its end
 // would wait as long as the supervisor lives.
+//
+// Whoever logs does not wait for whoever reads: a supervisor that does is deaf.
 type spawnLog struct {
 	*slog.Logger
-	file    *os.File // what standard error becomes in the end; nil if it stays
-	nowhere bool     // nobody takes what is logged
+	queue   *logqueue.Queue // nil if nobody takes what is logged
+	file    *os.File        // what standard error becomes in the end; nil if it stays
+	nowhere bool            // nobody takes what is logged
 }
 
-// openLog opens the log of the plan.
+// openLog opens the log of the plan. close is called when nothing is logged any
+// more.
 func (p *spawnPlan) openLog(stderr io.Writer) (*spawnLog, error) {
 	if p.logFile != "" {
 		f, err := openLogFile(p.logFile)
 		if err != nil {
 			return nil, fail(err)
 		}
-		log, err := newLog(f, p.logFormat, false)
-		return &spawnLog{Logger: log, file: f.file}, err
+		return p.queuedLog(f, f.file)
 	}
-	onStderr, err := newLog(stderr, p.logFormat, false)
-	if err != nil || !p.background || isFile(os.Stderr) {
-		return &spawnLog{Logger: onStderr}, err
+	if !p.background || isFile(os.Stderr) {
+		return p.queuedLog(stderr, nil)
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -44,7 +48,30 @@ func (p *spawnPlan) openLog(stderr io.Writer) (*spawnLog, error) {
 	if err != nil {
 		return &spawnLog{Logger: slog.New(slog.DiscardHandler), file: null, nowhere: true}, nil
 	}
-	return &spawnLog{Logger: slog.New(&syslogHandler{w: system}), file: null}, nil
+	queue := logqueue.New(syslogWriter{system}, func(w io.Writer, n int) { sayLost(slog.New(&syslogHandler{w: w}), n) })
+	return &spawnLog{Logger: slog.New(&syslogHandler{w: queue}), queue: queue, file: null}, nil
+}
+
+// queuedLog returns a log that is written to w as soon as that takes it.
+func (p *spawnPlan) queuedLog(w io.Writer, file *os.File) (*spawnLog, error) {
+	if _, err := newLog(w, p.logFormat, false); err != nil {
+		return nil, err
+	}
+	queue := newLogQueue(w, p.logFormat)
+	log, err := newLog(queue, p.logFormat, false)
+	return &spawnLog{Logger: log, queue: queue, file: file}, err
+}
+
+// sayLost says in a log that lines are missing.
+func sayLost(log *slog.Logger, n int) {
+	log.Warn("lines of the log lost", slog.Int("lines", n), slog.String("hint", "whoever reads it has stopped to, or is too slow"))
+}
+
+// close writes what has not been written, if somebody reads it.
+func (l *spawnLog) close() {
+	if l.queue != nil {
+		l.queue.Close(logqueue.Patience)
+	}
 }
 
 func isFile(f *os.File) bool {
@@ -97,9 +124,9 @@ func (l *logFile) follow() {
 	}
 }
 
-// A syslogHandler is a log that goes to the system's.
+// A syslogHandler is a log that goes to the system's, by way of a syslogWriter.
 type syslogHandler struct {
-	w     *syslog.Writer
+	w     io.Writer
 	attrs []slog.Attr
 }
 
@@ -114,6 +141,7 @@ func (h *syslogHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 // Handle implements slog.Handler. Time and level are the system's.
 func (h *syslogHandler) Handle(ctx context.Context, rec slog.Record) error {
 	var b bytes.Buffer
+	b.WriteByte(syslogLevel(rec.Level))
 	text := slog.NewTextHandler(&b, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
 			return slog.Attr{}
@@ -123,11 +151,33 @@ func (h *syslogHandler) Handle(ctx context.Context, rec slog.Record) error {
 	if err := text.WithAttrs(h.attrs).Handle(ctx, rec); err != nil {
 		return err
 	}
+	_, err := h.w.Write(b.Bytes())
+	return err
+}
+
+func syslogLevel(level slog.Level) byte {
 	switch {
-	case rec.Level >= slog.LevelError:
-		return h.w.Err(b.String())
-	case rec.Level >= slog.LevelWarn:
-		return h.w.Warning(b.String())
+	case level >= slog.LevelError:
+		return byte(syslog.LOG_ERR)
+	case level >= slog.LevelWarn:
+		return byte(syslog.LOG_WARNING)
 	}
-	return h.w.Info(b.String())
+	return byte(syslog.LOG_INFO)
+}
+
+// A syslogWriter writes to the system's log. The first byte of a message is its
+// level.
+type syslogWriter struct{ w *syslog.Writer }
+
+func (s syslogWriter) Write(b []byte) (int, error) {
+	var err error
+	switch text := string(b[1:]); syslog.Priority(b[0]) {
+	case syslog.LOG_ERR:
+		err = s.w.Err(text)
+	case syslog.LOG_WARNING:
+		err = s.w.Warning(text)
+	default:
+		err = s.w.Info(text)
+	}
+	return len(b), err
 }

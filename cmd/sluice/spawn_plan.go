@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/process"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,9 +22,6 @@ const (
 	// Perl and Python programs load for seconds; and one that starts while all
 	// are busy may have to serve others first, so it is not killed then.
 	defaultStart = 10 * time.Second
-
-	// runsFor is how long a process must have run that nobody connects to.
-	runsFor = time.Second
 
 	// defaultStop is from the signal that asks a process to end to SIGKILL.
 	defaultStop = 10 * time.Second
@@ -42,10 +40,11 @@ type spawnPlan struct {
 	args        []string
 	dir, chroot string
 	env         []string
-	identity    *identity // nil: as ourselves
+	credential  *process.Credential // nil: as ourselves
+	home        string              // of that user, if it is known
 	umask       *fs.FileMode
 	nice        int
-	limits      []spawnLimit
+	limits      []process.Limit
 	noNewPrivs  bool
 
 	address            string // of the socket, in the terms of internal/address
@@ -64,12 +63,6 @@ type spawnPlan struct {
 	rule               signalRule
 	pidFile            string
 	logFormat, logFile string
-}
-
-// A spawnLimit is one resource limit of a process.
-type spawnLimit struct {
-	name       string
-	soft, hard uint64
 }
 
 // plan makes a plan of the flags. Errors that are no failures are about the
@@ -116,14 +109,12 @@ func (f *spawnFlags) planSocket(p *spawnPlan) error {
 		return fmt.Errorf("-M %s: want an octal mode from 1 to 0777", f.mode)
 	case f.port != "" && f.socket != "":
 		return errors.New("either a Unix domain socket or a TCP-port, but not both")
-	case f.outside && f.chroot == "":
-		return errors.New("-S says on which side of the chroot the socket is, and there is no -c")
 	case f.port != "":
 		p.address, err = tcpAddress(f.address, f.port)
 		return err
 	case f.socket == "":
-		if p.address = handedOver(); p.address == "" {
-			return errors.New("no socket given (use either -p or -s)")
+		if p.address, err = handedOver(os.Getenv); err != nil {
+			return err
 		}
 		if p.background {
 			return errors.New("a socket that was handed over can be used with -n only")
@@ -157,15 +148,19 @@ func tcpAddress(ip, port string) (string, error) {
 }
 
 // handedOver returns the socket that we were started with: systemd's, or
-// descriptor 0 if it listens. "" means none.
-func handedOver() string {
-	if os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) && os.Getenv("LISTEN_FDS") == "1" {
-		return "fd:3"
+// descriptor 0 if it listens.
+func handedOver(variable func(string) string) (string, error) {
+	if variable("LISTEN_PID") == strconv.Itoa(os.Getpid()) {
+		if n := variable("LISTEN_FDS"); n != "1" {
+			return "", failf("systemd hands over %s sockets (LISTEN_FDS), and an application has one: "+
+				"give the .socket unit a single Listen line, or each application a unit of its own", n)
+		}
+		return "fd:3", nil
 	}
 	if on, err := syscall.GetsockoptInt(0, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN); err == nil && on != 0 {
-		return "fd:0"
+		return "fd:0", nil
 	}
-	return ""
+	return "", errors.New("no socket given (use either -p or -s)")
 }
 
 func (f *spawnFlags) planNumbers(p *spawnPlan) (err error) {
@@ -231,12 +226,9 @@ func octal(text string, missing fs.FileMode) (fs.FileMode, error) {
 	return fs.FileMode(n), err
 }
 
-// unlimited is the limit that is none.
-const unlimited = ^uint64(0)
-
 // parseLimit reads NAME=SOFT[:HARD]. Without HARD both are the same, as with
 // ulimit.
-func parseLimit(text string) (l spawnLimit, err error) {
+func parseLimit(text string) (l process.Limit, err error) {
 	name, values, ok := strings.Cut(text, "=")
 	if !ok || name == "" {
 		return l, errors.New("want NAME=SOFT or NAME=SOFT:HARD")
@@ -245,14 +237,14 @@ func parseLimit(text string) (l spawnLimit, err error) {
 	if !both {
 		hard = soft
 	}
-	l.name = strings.ToLower(name)
-	if l.soft, err = parseAmount(soft); err != nil {
+	l.Name = strings.ToLower(name)
+	if l.Soft, err = parseAmount(soft); err != nil {
 		return l, err
 	}
-	if l.hard, err = parseAmount(hard); err != nil {
+	if l.Hard, err = parseAmount(hard); err != nil {
 		return l, err
 	}
-	if l.soft > l.hard {
+	if l.Soft > l.Hard {
 		return l, errors.New("the soft limit is above the hard one")
 	}
 	return l, nil
@@ -261,7 +253,7 @@ func parseLimit(text string) (l spawnLimit, err error) {
 // parseAmount reads a number, one with a unit ("64MiB"), or "unlimited".
 func parseAmount(text string) (uint64, error) {
 	if text == "unlimited" || text == "infinity" {
-		return unlimited, nil
+		return process.Unlimited, nil
 	}
 	if n, err := strconv.ParseUint(text, 10, 63); err == nil {
 		return n, nil

@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/sluice-gateway/sluice/process"
 	"github.com/spf13/cobra"
 )
 
@@ -56,6 +58,7 @@ func TestSpawnPlan(t *testing.T) {
 		{"port", []string{"-p", "9000"}, func(p *spawnPlan) any { return p.address }, "0.0.0.0:9000"},
 		{"IPv6", []string{"-a", "::1", "-p", "9000"}, func(p *spawnPlan) any { return p.address }, "[::1]:9000"},
 		{"-a without -p is not used", []string{"-a", "nonsense", "-s", "/a"}, func(p *spawnPlan) any { return p.address }, "unix:/a"},
+		{"outside of no chroot", []string{"-S", "-s", "/a"}, func(p *spawnPlan) any { return p.address }, "unix:/a"},
 		{"mode as the umask has it", []string{"-s", "/a"}, func(p *spawnPlan) any { return p.mode }, fs.FileMode(0o640)},
 		{"mode", []string{"-s", "/a", "-M", "0606"}, func(p *spawnPlan) any { return p.mode }, fs.FileMode(0o606)},
 		{"flags in one word", []string{"-nF3", "-s/a"}, func(p *spawnPlan) any { return p.min }, 3},
@@ -68,7 +71,7 @@ func TestSpawnPlan(t *testing.T) {
 		{"PID file with -n", []string{"-s", "/a", "-n", "-P", "/nonexistent/x"}, func(p *spawnPlan) any { return p.pidFile }, ""},
 		{"umask", []string{"-s", "/a", "--umask", "027"}, func(p *spawnPlan) any { return *p.umask }, fs.FileMode(0o027)},
 		{"limits", []string{"-s", "/a", "--limit", "nofile=10", "--limit", "core=0:unlimited", "--limit", "AS=1GiB"},
-			func(p *spawnPlan) any { return p.limits }, []spawnLimit{{"nofile", 10, 10}, {"core", 0, unlimited}, {"as", 1 << 30, 1 << 30}}},
+			func(p *spawnPlan) any { return p.limits }, []process.Limit{{Name: "nofile", Soft: 10, Hard: 10}, {Name: "core", Soft: 0, Hard: process.Unlimited}, {Name: "as", Soft: 1 << 30, Hard: 1 << 30}}},
 		{"memory", []string{"-s", "/a", "--max-memory", "64MiB"}, func(p *spawnPlan) any { return p.maxMemory }, int64(64 << 20)},
 		{"folder", []string{"-s", "/a", "-d", "/usr"}, func(p *spawnPlan) any { return p.dir }, "/usr"},
 		{"no folder", []string{"-s", "/a"}, func(p *spawnPlan) any { return p.dir }, here},
@@ -121,7 +124,6 @@ func TestSpawnPlanRefuses(t *testing.T) {
 		{"too many", "at most 10000", false, append([]string{"-F", "10001"}, app...)},
 		{"children", "-C -1", false, append([]string{"-C", "-1"}, app...)},
 		{"requests", "does not see requests", false, append([]string{"--max-requests", "5"}, app...)},
-		{"outside of what", "there is no -c", false, append([]string{"-S"}, app...)},
 		{"limit without value", "want NAME=SOFT", false, append([]string{"--limit", "nofile"}, app...)},
 		{"limit in words", "want a number", false, append([]string{"--limit", "nofile=many"}, app...)},
 		{"limits upside down", "above the hard one", false, append([]string{"--limit", "nofile=2:1"}, app...)},
@@ -186,5 +188,24 @@ func TestSpawnEnv(t *testing.T) {
 	got, err = f.extraEnv(lookup, "")
 	if err != nil || got[len(got)-1] != "PHP_FCGI_CHILDREN=0" {
 		t.Errorf("-C 0 gives %q, %v, want PHP_FCGI_CHILDREN=0 at the end", got, err)
+	}
+}
+
+// What systemd hands over is one socket, or it is said what is wrong.
+func TestSpawnHandedOver(t *testing.T) {
+	pid := strconv.Itoa(os.Getpid())
+	for _, tt := range []struct{ pid, fds, want, err string }{
+		{pid, "1", "fd:3", ""},
+		{pid, "2", "", "systemd hands over 2 sockets"},
+		{pid, "17", "", "systemd hands over 17 sockets"},
+		{pid, "0", "", "systemd hands over 0 sockets"},
+		{pid + "1", "2", "", "no socket given"}, // not to us
+		{"", "", "", "no socket given"},
+	} {
+		variables := map[string]string{"LISTEN_PID": tt.pid, "LISTEN_FDS": tt.fds}
+		got, err := handedOver(func(name string) string { return variables[name] })
+		if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("LISTEN_PID=%s LISTEN_FDS=%s: %q, %v, want %q, %q", tt.pid, tt.fds, got, err, tt.want, tt.err)
+		}
 	}
 }

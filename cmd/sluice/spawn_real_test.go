@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,10 +35,14 @@ type spawning struct {
 	socket         string // mode, user and group of it; "" if there is none
 	pidFile        string // digits are written as 9; "none" if there is none
 	answers        bool
+	as             string // whom the application runs as: users, groups, and other groups
 }
 
 // stdoutShape replaces what differs from run to run.
 var stdoutShape = regexp.MustCompile(`\d+`)
+
+// pidSaid finds the number of a process that was started.
+var pidSaid = regexp.MustCompile(`PID: (\d+)`)
 
 // spawner runs one of the two programs.
 type spawner struct {
@@ -84,7 +89,7 @@ func (s *spawner) run(args ...string) (code int, stdout, stderr string) {
 	} else if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`PID: (\d+)`).FindAllStringSubmatch(out.String(), -1) {
+	for _, m := range pidSaid.FindAllStringSubmatch(out.String(), -1) {
 		pid, _ := strconv.Atoi(m[1])
 		if p, err := readProc(pid); err == nil {
 			s.t.Cleanup(func() { endProc(s.t, p) })
@@ -120,6 +125,7 @@ func (s *spawner) see(network, address string, args ...string) spawning {
 	if b, err := os.ReadFile(filepath.Join(s.dir, "pid")); err == nil {
 		g.pidFile = stdoutShape.ReplaceAllString(string(b), "9")
 	}
+	g.as = s.application(g.stdout)
 	if g.code == 0 && address != "" {
 		ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 		defer cancel()
@@ -131,10 +137,35 @@ func (s *spawner) see(network, address string, args ...string) spawning {
 	return g
 }
 
+// application returns whom the application runs as whose start was said: the
+// process itself, or the first one below a supervisor.
+func (s *spawner) application(said string) (as string) {
+	m := pidSaid.FindStringSubmatch(said)
+	if m == nil {
+		return ""
+	}
+	pid, _ := strconv.Atoi(m[1])
+	if s.program == ours(s.t, spawnFCGI) {
+		below := descendants(s.t, pid)
+		if len(below) == 0 {
+			return "nobody"
+		}
+		pid = below[0].pid
+	}
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	ids := make(map[string][]string)
+	for _, m := range regexp.MustCompile(`(?m)^(Uid|Gid|Groups):(.*)$`).FindAllStringSubmatch(string(status), -1) {
+		ids[m[1]] = strings.Fields(m[2])
+	}
+	// initgroups(3) names the group a second time.
+	ids["Groups"] = slices.DeleteFunc(ids["Groups"], func(g string) bool { return slices.Contains(ids["Gid"], g) })
+	return fmt.Sprint(ids)
+}
+
 // sideBySide is a case of TestBesideSpawnFCGI.
 type sideBySide struct {
 	name  string
-	args  []string // DIR is a folder of this run, PORT a free port; the socket is DIR/s, the PID file DIR/pid
+	args  []string // DIR is a folder of this run, PORT a free port, USED one that is not; the socket is DIR/s, the PID file DIR/pid
 	root  bool     // only root can do that
 	umask int      // 0 stands for 022
 	env   []string
@@ -161,6 +192,10 @@ func besideSpawnFCGI(php, c, perl string) []sideBySide {
 		{name: "two processes in C", args: []string{"-s", "DIR/s", "-P", "DIR/pid", "-F", "2", "--", c}, onePID: true},
 		{name: "Perl on TCP", args: []string{"-a", "127.0.0.1", "-p", "PORT", "-P", "DIR/pid", "--", perl, echo}},
 		{name: "PHP on every address", args: []string{"-p", "PORT", "--", php, "-n"}},
+		{name: "the application's own guard", args: []string{"-p", "PORT", "--", c}, env: []string{"FCGI_WEB_SERVER_ADDRS=192.0.2.1"}},
+		{name: "the same, and we may pass", args: []string{"-p", "PORT", "--", c}, env: []string{"FCGI_WEB_SERVER_ADDRS=192.0.2.1,127.0.0.1"}},
+		{name: "outside of no chroot", args: []string{"-S", "-s", "DIR/s", "--", c}},
+		{name: "somebody listens on the port", args: []string{"-a", "127.0.0.1", "-p", "USED", "--", c}},
 		{name: "mode", args: []string{"-s", "DIR/s", "-M", "0606", "--", c}},
 		{name: "mode with less digits", args: []string{"-s", "DIR/s", "-M", "600", "--", c}},
 		{name: "umask 0", args: []string{"-s", "DIR/s", "--", c}, umask: -1},
@@ -174,6 +209,8 @@ func besideSpawnFCGI(php, c, perl string) []sideBySide {
 		{name: "user", args: append(nobody, "--", c), root: true},
 		{name: "user by number", args: []string{"-s", "DIR/s", "-u", "65534", "--", c}, root: true},
 		{name: "user and group", args: append(nobody, "-g", "daemon", "-M", "0660", "--", c), root: true},
+		{name: "user and another group", args: []string{"-s", "DIR/s", "-u", "www-data", "-g", "games", "--", c}, root: true},
+		{name: "group", args: []string{"-s", "DIR/s", "-g", "games", "--", c}, root: true},
 		{name: "socket's group", args: append(nobody, "-g", "daemon", "-G", "www-data", "--", c), root: true},
 		{name: "socket's user", args: append(nobody, "-U", "www-data", "--", c), root: true},
 		{name: "socket's user alone", args: []string{"-s", "DIR/s", "-U", "www-data", "--", c}, root: true},
@@ -213,6 +250,9 @@ func besideSpawnFCGI(php, c, perl string) []sideBySide {
 		{name: "exit status 0 at once", args: []string{"-s", "DIR/s", "--", "/bin/true"}, differs: true, code: 1},
 		{name: "death after half a second", args: []string{"-s", "DIR/s", "--", "/bin/sh", "-c", "sleep 0.5; exit 7"}, differs: true, code: 7},
 		{name: "unknown flag", args: []string{"-z", "-s", "DIR/s", "--", c}, differs: true, code: 255},
+		{name: "no processes", args: []string{"-F", "0", "-s", "DIR/s", "--", c}, differs: true, code: 255},
+		{name: "less than none", args: []string{"-F", "-1", "-s", "DIR/s", "--", c}, differs: true, code: 255},
+		{name: "backlog below 0", args: []string{"-b", "-5", "-s", "DIR/s", "--", c}, differs: true, code: 255},
 		{name: "port 99999", args: []string{"-p", "99999", "--", c}, differs: true, code: 255},
 		{name: "no mode", args: []string{"-M", "rw", "-s", "DIR/s", "--", c}, differs: true, code: 255},
 		{name: "no number", args: []string{"-F", "x", "-s", "DIR/s", "--", c}, differs: true, code: 255},
@@ -245,12 +285,18 @@ func (tt *sideBySide) run(t *testing.T, program string) (g spawning) {
 		dir := tt.folder(t)
 		network, address := "unix", filepath.Join(dir, "s")
 		port := freePort(t)
+		used, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer used.Close()
+		_, taken, _ := net.SplitHostPort(used.Addr().String())
 		args := make([]string, len(tt.args))
 		for i, a := range tt.args {
 			if a == "PORT" {
 				network, address = "tcp", net.JoinHostPort("127.0.0.1", port)
 			}
-			args[i] = strings.ReplaceAll(strings.ReplaceAll(a, "DIR", dir), "PORT", port)
+			args[i] = strings.NewReplacer("DIR", dir, "PORT", port, "USED", taken).Replace(a)
 		}
 		if tt.differs {
 			address = ""
@@ -325,6 +371,9 @@ func (tt *sideBySide) compare(t *testing.T, theirs, ours spawning) {
 	}
 	if got := stdoutShape.ReplaceAllString(ours.stdout, "9"); got != want.stdout {
 		t.Errorf("stdout %q, want %q", got, want.stdout)
+	}
+	if ours.as != want.as {
+		t.Errorf("it runs as %s, want %s", ours.as, want.as)
 	}
 	if ours.socket != want.socket || ours.pidFile != want.pidFile || ours.answers != want.answers {
 		t.Errorf("socket %q, PID file %q, answers: %v; want %q, %q, %v\n%s", ours.socket, ours.pidFile, ours.answers,
@@ -459,8 +508,14 @@ func TestSpawnLeavesNoOrphans(t *testing.T) {
 	}
 }
 
-// Who does not wait for the application to get up ends it.
+// Who does not wait for the application to get up ends it, also with Ctrl-\.
 func TestSpawnImpatience(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(sig.String(), func(t *testing.T) { impatience(t, sig) })
+	}
+}
+
+func impatience(t *testing.T, sig syscall.Signal) {
 	ctx := bounded(t)
 	dir := testproc.ShortDir(t)
 	cmd := exec.CommandContext(ctx, ours(t, "sluice"), "spawn", "-s", "s", "-P", "pid", "--start-timeout", "1m", "--", "/bin/sleep", "60")
@@ -475,12 +530,13 @@ func TestSpawnImpatience(t *testing.T) {
 		started = descendants(t, cmd.Process.Pid)
 		return len(started) == 2 && started[1].name == "sleep"
 	})
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+	t.Cleanup(func() { endProc(t, started[0]) })
+	if err := cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
 	err := cmd.Wait()
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 || !strings.Contains(said.String(), "ended before the application was up") {
-		t.Errorf("it ended with %v, want status 1\n%s", err, &said)
+		t.Errorf("it ended with %v, want status 1\n%.500s", err, &said)
 	}
 	for _, p := range started {
 		if lives(p) {

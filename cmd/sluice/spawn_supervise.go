@@ -8,13 +8,15 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/sluice-gateway/sluice/internal/address"
 	"github.com/sluice-gateway/sluice/internal/sdnotify"
 	"github.com/sluice-gateway/sluice/internal/watch"
+	"github.com/sluice-gateway/sluice/process"
 )
 
 // A supervisor looks after an application until it is told to end.
@@ -24,18 +26,19 @@ type supervisor struct {
 	giveUp   bool // when all of it keeps dying, before it was up as well
 	log      *slog.Logger
 	signals  <-chan os.Signal
-	changed  <-chan struct{}      // files have changed; may be nil
-	waits    <-chan time.Duration // how long connections wait; may be nil
+	changed  <-chan struct{}    // files have changed; may be nil
+	measured <-chan measurement // may be nil
 	scale    scale
+	patience time.Duration // for processes that replace others
 	up       func()        // called once, when the application is up
 	progress func(s state) // called when the supervisor's own state has changed
 
 	isUp    bool
-	failure *death     // why it was given up
-	ending  bool       // the order to end has been given
-	rolled  chan error // of the restart under way; nil if there is none
-	again   bool       // another one is to follow
-	stopped chan error // gets the end of the application
+	failure *process.Exit // why it was given up
+	ending  bool          // the order to end has been given
+	rolled  chan error    // of the restart under way; nil if there is none
+	again   bool          // another one is to follow
+	stopped chan error    // gets the end of the application
 	runs    sync.WaitGroup
 }
 
@@ -48,16 +51,17 @@ const (
 	stopping
 )
 
-// lookEvery is how often the processes are looked at while it is not known
-// whether they get up, or whether they are to be given up.
-const lookEvery = 20 * time.Millisecond
+// replaceAtMost is how long new processes may take to prove themselves, besides
+// twice what the first one may take to react: those that end again and again
+// with status 0 are otherwise not found out.
+const replaceAtMost = 20 * time.Second
 
 // run returns when nothing of the application is left. The death, if it is not
 // nil, is why it was given up.
 //
 // Its goroutines wait for the application's restart and stop; both end with the
 // application, and run waits for them.
-func (s *supervisor) run(ctx context.Context) (*death, error) {
+func (s *supervisor) run(ctx context.Context) (*process.Exit, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.runs.Wait()
 	defer cancel()
@@ -65,19 +69,16 @@ func (s *supervisor) run(ctx context.Context) (*death, error) {
 	if err := s.app.start(); err != nil {
 		return nil, err
 	}
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
 	for {
 		select {
 		case sig := <-s.signals:
 			s.obey(ctx, sig.(syscall.Signal))
-		case <-look.C:
-			s.look(ctx, look)
+		case <-s.look(ctx):
 		case <-s.changed:
 			s.log.Info("files have changed")
 			s.replace(ctx)
-		case wait := <-s.waits:
-			s.rescale(wait)
+		case m := <-s.measured:
+			s.rescale(m)
 		case err := <-s.rolled:
 			s.replaced(ctx, err)
 		case err := <-s.stopped:
@@ -113,13 +114,13 @@ func (s *supervisor) end(ctx context.Context, o order) {
 	s.runs.Go(func() { s.stopped <- s.app.stop(context.WithoutCancel(ctx), o.signal, o.timeout) })
 }
 
-// replace puts new processes in the place of the old ones. While it does so,
-// being asked again means once more.
+// replace puts new processes in the place of the old ones. Being asked while it
+// does so, or before the application is up, means that it is to be done then.
 func (s *supervisor) replace(ctx context.Context) {
 	switch {
 	case s.ending:
 		return
-	case s.rolled != nil:
+	case s.rolled != nil, !s.isUp:
 		s.again = true
 		return
 	}
@@ -127,7 +128,20 @@ func (s *supervisor) replace(ctx context.Context) {
 	s.progress(reloading)
 	rolled := make(chan error, 1)
 	s.rolled = rolled
-	s.runs.Go(func() { rolled <- s.app.restart(ctx) })
+	s.runs.Go(func() {
+		tooLong := fmt.Errorf("the new processes have not proved themselves for %v", s.patience)
+		ctx, cancel := context.WithTimeoutCause(ctx, s.patience, tooLong)
+		defer cancel()
+		rolled <- s.app.restart(ctx)
+	})
+}
+
+// asked does what replace has put off.
+func (s *supervisor) asked(ctx context.Context) {
+	if s.again {
+		s.again = false
+		s.replace(ctx)
+	}
 }
 
 // replaced takes note of the end of a restart.
@@ -142,78 +156,38 @@ func (s *supervisor) replaced(ctx context.Context, err error) {
 		s.log.Info("processes replaced")
 	}
 	s.progress(running)
-	if s.again {
-		s.again = false
-		s.replace(ctx)
-	}
+	s.asked(ctx)
 }
 
-func (s *supervisor) rescale(wait time.Duration) {
-	if s.ending {
+func (s *supervisor) rescale(m measurement) {
+	if s.ending || !m.says(s.app.look(), time.Now()) {
 		return
 	}
 	was := s.scale.n
-	if s.scale = s.scale.see(wait); s.scale.n != was {
-		s.log.Info("number of processes changed", slog.Int("from", was), slog.Int("to", s.scale.n), slog.Duration("wait", wait))
+	if s.scale = s.scale.see(m.wait); s.scale.n != was {
+		s.log.Info("number of processes changed", slog.Int("from", was), slog.Int("to", s.scale.n), slog.Duration("wait", m.wait))
 		s.app.want(s.scale.n)
 	}
 }
 
-// look finds out whether the application is up, or has failed.
-func (s *supervisor) look(ctx context.Context, look *time.Ticker) {
-	if s.ending {
-		return
+// look finds out whether the application is up, or has failed. It returns what is
+// closed when it is time to look again, nil if that will never be.
+func (s *supervisor) look(ctx context.Context) (again <-chan struct{}) {
+	if s.ending || s.isUp && !s.giveUp {
+		return nil
 	}
-	v, d := judge(s.app.look(), s.isUp, s.giveUp)
-	switch v {
+	again = s.app.changed()
+	switch v, death := judge(s.app.look(), s.isUp, s.giveUp); v {
 	case gotUp:
 		s.isUp = true
 		s.up()
-		if !s.giveUp {
-			look.Stop()
-		}
+		s.asked(ctx)
 	case failed:
-		s.failure = d
-		s.log.Error("given up", slog.String("exit", d.reason))
+		s.failure = death
+		s.log.Error("given up", slog.String("exit", death.Reason))
 		s.end(ctx, order{do: end, signal: s.rule.stop, timeout: s.rule.stopTimeout})
 	}
-}
-
-// A verdict is what is thought of an application.
-type verdict uint8
-
-const (
-	undecided verdict = iota
-	gotUp
-	failed
-)
-
-// judge decides whether an application is up now, or has failed, and why. Until
-// it is up a single death is a failure, unless it may be tried again (retry).
-// Then, and later, it has failed when all of it keeps dying.
-func judge(views []processView, isUp, retry bool) (verdict, *death) {
-	ready, lost := 0, 0
-	var last *death
-	for _, v := range views {
-		if v.last != nil {
-			last = v.last
-		}
-		if v.ready {
-			ready++
-		}
-		if v.gaveUp {
-			lost++
-		}
-	}
-	switch {
-	case retry && lost > 0 && lost == len(views):
-		return failed, last
-	case !isUp && !retry && last != nil:
-		return failed, last
-	case !isUp && ready == len(views):
-		return gotUp, nil
-	}
-	return undecided, nil
+	return again
 }
 
 // supervise is the command in the foreground, or the one in the background that
@@ -236,17 +210,19 @@ func (p *spawnPlan) supervise(ctx context.Context, stderr io.Writer, report *rep
 	if err != nil {
 		return refuse(err)
 	}
+	defer log.close()
 	pid, err := openPIDFile(p.pidFile)
 	if err != nil {
 		return refuse(fail(err))
 	}
 	defer pid.close()
 	defer adopt(log.Logger)()
-	app, ready, err := p.newApplication(ctx, log.Logger)
+	app, ready, err := p.newApplication(log.Logger)
 	if err != nil {
-		return refuse(socketError(err))
+		return refuse(p.socketError(err))
 	}
-	s := &supervisor{app: app, rule: p.rule, giveUp: p.retry >= 0, log: log.Logger, signals: signals, scale: scale{min: p.min, max: p.max, n: p.min}}
+	s := &supervisor{app: app, rule: p.rule, giveUp: p.retry >= 0, log: log.Logger, signals: signals,
+		scale: scale{min: p.min, max: p.max, n: p.min}, patience: 2*p.startAtMost + replaceAtMost}
 	stop, err := p.look(ctx, s, ready)
 	if err != nil {
 		app.stop(ctx, p.rule.stop, p.rule.stopTimeout)
@@ -265,7 +241,8 @@ func (p *spawnPlan) look(ctx context.Context, s *supervisor, ready *readiness) (
 	ctx, cancel := context.WithCancel(ctx)
 	var runs sync.WaitGroup
 	if len(p.watch) > 0 {
-		first, err := watch.Look(p.watch)
+		files := watch.Files{Paths: p.watch, Except: p.ownFiles(), Log: s.log}
+		first, err := files.Look()
 		if err != nil {
 			cancel()
 			runs.Wait()
@@ -274,7 +251,7 @@ func (p *spawnPlan) look(ctx context.Context, s *supervisor, ready *readiness) (
 		changed := make(chan struct{})
 		s.changed = changed
 		runs.Go(func() {
-			watch.Watch(ctx, p.watch, first, func() {
+			files.Watch(ctx, first, func() {
 				select {
 				case changed <- struct{}{}:
 				case <-ctx.Done():
@@ -283,42 +260,29 @@ func (p *spawnPlan) look(ctx context.Context, s *supervisor, ready *readiness) (
 		})
 	}
 	if p.max > p.min {
-		waits := make(chan time.Duration)
-		s.waits = waits
-		runs.Go(func() { p.measure(ctx, ready, waits) })
+		found := make(chan measurement)
+		s.measured = found
+		runs.Go(func() { measure(ctx, ready, found) })
 	}
 	return func() { cancel(); runs.Wait() }, nil
 }
 
-// measure measures, again and again, how long connections wait.
-func (p *spawnPlan) measure(ctx context.Context, ready *readiness, waits chan<- time.Duration) {
-	at, err := address.Parse(p.address)
-	if err != nil {
-		return
-	}
-	tick := time.NewTicker(scaleEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		if ready.first.Load() == 0 || ready.silent.Load() {
-			continue // it does not react, or not yet
-		}
-		select {
-		case waits <- ready.waited(ctx, at):
-		case <-ctx.Done():
-			return
+// ownFiles returns the files that we write, which may lie among those that are
+// watched.
+func (p *spawnPlan) ownFiles() (paths []string) {
+	for _, path := range []string{p.logFile, p.pidFile} {
+		if filepath.IsAbs(path) {
+			paths = append(paths, path)
 		}
 	}
+	return paths
 }
 
 // announce says that the application is up.
 func (p *spawnPlan) announce(s *supervisor, log *spawnLog, pid *pidFile, report *reporter, ready *readiness) {
 	var message []string
-	if ready.silent.Load() {
+	ready.up()
+	if ready.silent() {
 		const what, advice = "application runs, but has not accepted a connection", "it must accept connections on descriptor 0; --start-timeout waits for longer, --no-ping does not look"
 		s.log.Warn(what, slog.Duration("for", p.startAtMost), slog.String("advice", advice))
 		message = append(message, fmt.Sprintf("%s for %v", what, p.startAtMost), "hint: "+advice)
@@ -352,10 +316,10 @@ func (p *spawnPlan) tell(log *slog.Logger, now state) {
 }
 
 // finish returns how the command ends.
-func (p *spawnPlan) finish(s *supervisor, report *reporter, d *death, err error) error {
+func (p *spawnPlan) finish(s *supervisor, report *reporter, d *process.Exit, err error) error {
 	switch {
 	case d != nil:
-		return p.refused(report, d.failure(s.isUp))
+		return p.refused(report, deathFailure(d, s.isUp))
 	case err != nil:
 		return p.refused(report, fail(err))
 	case !s.isUp && report != nil:
@@ -381,10 +345,12 @@ func (p *spawnPlan) refused(report *reporter, err error) error {
 }
 
 // socketError says of an error about the socket what spawn-fcgi says.
-func socketError(err error) error {
+func (p *spawnPlan) socketError(err error) error {
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case errors.Is(err, syscall.EADDRINUSE) && strings.HasPrefix(p.address, "unix:"):
 		return failf("socket is already in use, can't spawn: %w", err)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return failf("bind failed: %s: %w", errnoText(syscall.EADDRINUSE), err)
 	case errors.As(err, new(syscall.Errno)):
 		return failf("bind failed: %s: %w", errnoText(err), err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -13,6 +14,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sluice-gateway/sluice/internal/testlog"
+	"github.com/sluice-gateway/sluice/process"
 )
 
 // What a signal does, before and after the order to end.
@@ -47,51 +51,36 @@ func TestSignalRule(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	d := &death{reason: "x"}
-	ready, starting := processView{ready: true}, processView{}
-	died, back, lost := processView{last: d}, processView{ready: true, last: d}, processView{gaveUp: true, last: d}
+	d := &process.Exit{Reason: "x"}
+	ready, starting := process.Status{State: process.Ready}, process.Status{State: process.Starting}
+	died, back := process.Status{Last: d}, process.Status{State: process.Ready, Last: d}
+	lost := process.Status{State: process.CrashLoop, Last: d}
+	finished := process.Status{Last: &process.Exit{Finished: true}}
 	for _, tt := range []struct {
 		name        string
-		views       []processView
+		views       []process.Status
 		isUp, retry bool
 		want        verdict
-		why         *death
+		why         *process.Exit
 	}{
-		{"all are ready", []processView{ready, ready}, false, false, gotUp, nil},
-		{"one is not", []processView{ready, starting}, false, false, undecided, nil},
-		{"up already", []processView{ready, ready}, true, false, undecided, nil},
-		{"a death at the start", []processView{ready, died}, false, false, failed, d},
-		{"a death at the start, and a new one", []processView{back}, false, false, failed, d},
-		{"the same, and it may be tried again", []processView{back}, false, true, gotUp, nil},
-		{"a death later", []processView{ready, died}, true, false, undecided, nil},
-		{"one keeps dying", []processView{ready, lost}, true, true, undecided, nil},
-		{"all keep dying", []processView{lost, lost}, true, true, failed, d},
-		{"all keep dying, for ever", []processView{lost, lost}, true, false, undecided, nil},
-		{"all keep dying at the start", []processView{lost}, false, true, failed, d},
+		{"all are ready", []process.Status{ready, ready}, false, false, gotUp, nil},
+		{"one is not", []process.Status{ready, starting}, false, false, undecided, nil},
+		{"up already", []process.Status{ready, ready}, true, false, undecided, nil},
+		{"a death at the start", []process.Status{ready, died}, false, false, failed, d},
+		{"a death at the start, and a new one", []process.Status{back}, false, false, failed, d},
+		{"the same, and it may be tried again", []process.Status{back}, false, true, gotUp, nil},
+		{"one has done its share already", []process.Status{ready, finished}, false, false, gotUp, nil},
+		{"all have", []process.Status{finished, finished}, false, false, gotUp, nil},
+		{"one has, and one starts", []process.Status{finished, starting}, false, false, undecided, nil},
+		{"one has, and one has died", []process.Status{finished, died}, false, false, failed, d},
+		{"a death later", []process.Status{ready, died}, true, false, undecided, nil},
+		{"one keeps dying", []process.Status{ready, lost}, true, true, undecided, nil},
+		{"all keep dying", []process.Status{lost, lost}, true, true, failed, d},
+		{"all keep dying, for ever", []process.Status{lost, lost}, true, false, undecided, nil},
+		{"all keep dying at the start", []process.Status{lost}, false, true, failed, d},
 	} {
 		if got, why := judge(tt.views, tt.isUp, tt.retry); got != tt.want || why != tt.why {
 			t.Errorf("%s: %v, %v, want %v, %v", tt.name, got, why, tt.want, tt.why)
-		}
-	}
-}
-
-func TestScale(t *testing.T) {
-	s := scale{min: 1, max: 3, n: 1}
-	see := func(wait time.Duration, times int) int {
-		for range times {
-			s = s.see(wait)
-		}
-		return s.n
-	}
-	for _, tt := range []struct {
-		wait        time.Duration
-		times, want int
-	}{
-		{busyAfter, 1, 2}, {busyAfter, 9, 3}, {busyAfter - 1, quietLooks - 1, 3}, {0, 1, 2},
-		{0, quietLooks - 1, 2}, {time.Second, 1, 3}, {0, 5 * quietLooks, 1},
-	} {
-		if got := see(tt.wait, tt.times); got != tt.want {
-			t.Fatalf("after %d times %v: %d processes, want %d", tt.times, tt.wait, got, tt.want)
 		}
 	}
 }
@@ -100,8 +89,10 @@ func TestScale(t *testing.T) {
 type fakeApplication struct {
 	mu      sync.Mutex
 	did     []string
-	views   []processView
-	failing error // of restarts
+	views   []process.Status
+	change  chan struct{} // closed when views change
+	failing error         // of restarts
+	takes   time.Duration // the same; zero: a second
 }
 
 func (a *fakeApplication) note(what string) {
@@ -113,22 +104,36 @@ func (a *fakeApplication) note(what string) {
 func (a *fakeApplication) start() error            { a.note("start"); return nil }
 func (a *fakeApplication) want(int)                { a.note("want") }
 func (a *fakeApplication) signal(s syscall.Signal) { a.note("signal " + s.String()) }
-func (a *fakeApplication) set(views ...processView) {
+func (a *fakeApplication) set(views ...process.Status) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.views = views
+	if a.change != nil {
+		close(a.change)
+		a.change = nil
+	}
 }
-func (a *fakeApplication) look() []processView {
+func (a *fakeApplication) look() []process.Status {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.views)
 }
+func (a *fakeApplication) changed() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.change == nil {
+		a.change = make(chan struct{})
+	}
+	return a.change
+}
 func (a *fakeApplication) restart(ctx context.Context) error {
 	a.note("restart")
-	if err := sleep(ctx, time.Second); err != nil {
-		return err
+	select {
+	case <-time.After(cmp.Or(a.takes, time.Second)):
+		return a.failing
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	return a.failing
 }
 func (a *fakeApplication) stop(_ context.Context, sig syscall.Signal, timeout time.Duration) error {
 	a.note("stop " + sig.String() + " " + timeout.String())
@@ -168,11 +173,11 @@ func TestSupervisor(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				app := &fakeApplication{failing: tt.failing, views: []processView{{ready: true}}}
+				app := &fakeApplication{failing: tt.failing, views: []process.Status{{State: process.Ready}}}
 				signals := make(chan os.Signal, 8)
 				var states []state
 				ups := 0
-				s := &supervisor{app: app, rule: rule, log: slog.New(slog.DiscardHandler), signals: signals,
+				s := &supervisor{app: app, rule: rule, patience: time.Minute, log: slog.New(slog.DiscardHandler), signals: signals,
 					up: func() { ups++ }, progress: func(now state) { states = append(states, now) }}
 				go func() {
 					time.Sleep(time.Second)
@@ -195,16 +200,68 @@ func TestSupervisor(t *testing.T) {
 	}
 }
 
+// What is asked for before the application is up is done when it is, and the
+// service manager hears nothing before.
+func TestSupervisorReplacesLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := &fakeApplication{views: []process.Status{{State: process.Starting}}}
+		signals := make(chan os.Signal, 8)
+		var told []string
+		s := &supervisor{app: app, rule: signalRule{stop: syscall.SIGTERM, stopTimeout: 1}, patience: time.Minute, log: slog.New(slog.DiscardHandler), signals: signals,
+			up: func() { told = append(told, "up") }, progress: func(now state) { told = append(told, []string{"running", "reloading", "stopping"}[now]) }}
+		go func() {
+			time.Sleep(time.Second)
+			signals <- syscall.SIGHUP
+			signals <- syscall.SIGHUP
+			time.Sleep(5 * time.Second)
+			app.set(process.Status{State: process.Ready})
+			time.Sleep(5 * time.Second)
+			signals <- syscall.SIGTERM
+		}()
+		if d, err := s.run(t.Context()); d != nil || err != nil {
+			t.Errorf("run = %v, %v", d, err)
+		}
+		if got, want := strings.Join(told, ", "), "up, reloading, running, stopping"; got != want {
+			t.Errorf("told %s, want %s", got, want)
+		}
+		if got, want := strings.Join(app.did, ", "), "start, restart, stop terminated 1ns"; got != want {
+			t.Errorf("did %s, want %s", got, want)
+		}
+	})
+}
+
+// New processes that neither get ready nor die are not waited for without end.
+func TestSupervisorDoesNotReplaceForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := &fakeApplication{views: []process.Status{{State: process.Ready}}, takes: time.Hour}
+		signals := make(chan os.Signal, 8)
+		var log testlog.Buffer
+		s := &supervisor{app: app, rule: signalRule{stop: syscall.SIGTERM}, patience: time.Minute, log: log.Logger(), signals: signals, up: func() {}, progress: func(state) {}}
+		signals <- syscall.SIGHUP
+		time.AfterFunc(s.patience+time.Second, func() { signals <- syscall.SIGTERM })
+		if d, err := s.run(t.Context()); d != nil || err != nil {
+			t.Errorf("run = %v, %v", d, err)
+		}
+		if len(log.With("the old processes stay", "have not proved themselves for 1m0s")) != 1 {
+			t.Errorf("log:\n%s", &log)
+		}
+	})
+}
+
 // An application that dies at the start, and one that keeps dying later.
 func TestSupervisorGivesUp(t *testing.T) {
 	for _, wasUp := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			app := &fakeApplication{views: []processView{{ready: wasUp}}}
+			app := &fakeApplication{views: []process.Status{{State: map[bool]process.State{false: process.Starting, true: process.Ready}[wasUp]}}}
 			ups := 0
 			s := &supervisor{app: app, rule: signalRule{stop: syscall.SIGTERM}, giveUp: wasUp, log: slog.New(slog.DiscardHandler),
 				up: func() { ups++ }, progress: func(state) {}}
-			last := &death{started: true, status: 7 << 8, reason: "exit status 7", output: []string{"no database"}, advice: "start one"}
-			time.AfterFunc(time.Minute, func() { app.set(processView{gaveUp: wasUp, last: last}) })
+			last := &process.Exit{PID: 1, Status: 7 << 8, Reason: "exit status 7", Output: []string{"no database"}, Advice: "start one"}
+			then := process.Status{State: process.Down, Last: last}
+			if wasUp {
+				then.State = process.CrashLoop
+			}
+			time.AfterFunc(time.Minute, func() { app.set(then) })
 			d, err := s.run(t.Context())
 			if d != last || err != nil || ups != map[bool]int{true: 1}[wasUp] {
 				t.Errorf("run = %v, %v, up %d times, want %v", d, err, ups, last)
@@ -216,17 +273,17 @@ func TestSupervisorGivesUp(t *testing.T) {
 // What the death of an application is reported as.
 func TestDeathFailure(t *testing.T) {
 	for _, tt := range []struct {
-		death  death
+		death  process.Exit
 		up     bool
 		text   string
 		status int
 	}{
-		{death{started: true, status: 7 << 8, output: []string{"a", "b"}}, false, "child exited with: 7\nit wrote: a\nit wrote: b", 7},
-		{death{started: true}, false, "child exited with: 0", 1},
-		{death{started: true, status: 9}, true, "child signaled: 9 (given up, after it was up)", 1},
-		{death{reason: "not started: x"}, false, "not started: x", 255},
+		{process.Exit{PID: 1, Status: 7 << 8, Output: []string{"a", "b"}}, false, "child exited with: 7\nit wrote: a\nit wrote: b", 7},
+		{process.Exit{PID: 1}, false, "child exited with: 0", 1},
+		{process.Exit{PID: 1, Status: 9}, true, "child signaled: 9 (given up, after it was up)", 1},
+		{process.Exit{Reason: "not started: x"}, false, "not started: x", 255},
 	} {
-		err := tt.death.failure(tt.up)
+		err := deathFailure(&tt.death, tt.up)
 		e, ok := errors.AsType[*spawnError](err)
 		if !ok || e.Error() != tt.text || e.status != tt.status {
 			t.Errorf("%+v: %v, want %q and %d", tt.death, err, tt.text, tt.status)

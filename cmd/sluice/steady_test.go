@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -28,7 +29,9 @@ func (s *served) load(clients int, ask func(*http.Client, string) string) *stead
 	for n := range clients {
 		client := &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second}
 		if n%2 == 1 {
-			client.Transport = &http.Transport{Dial: func(_, _ string) (net.Conn, error) { return net.Dial("unix", s.socket) }}
+			client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "unix", s.socket)
+			}}
 		}
 		l.clients.Go(func() { // until end
 			defer client.CloseIdleConnections()

@@ -15,7 +15,7 @@ const module = "github.com/sluice-gateway/sluice"
 // they exist. A package imports packages on lower lines only. ARCHITECTURE.md
 // says what each is for.
 var layers = [][]string{
-	{"internal/address", "internal/accept", "internal/dial", "internal/hangup", "internal/lazyctx", "internal/linelog", "internal/scale", "internal/sdnotify", "internal/spill", "internal/watch"},
+	{"internal/address", "internal/accept", "internal/dial", "internal/hangup", "internal/lazyctx", "internal/linelog", "internal/logqueue", "internal/scale", "internal/sdnotify", "internal/spill", "internal/watch"},
 	{"internal/listen"},
 	{"cgi", "process", "pool", "config"},
 	{"cgi/cgihttp", "cgi/cgihost", "fastcgi", "scgi", "h1", "discover", "config/lighttpd", "config/monkey"},

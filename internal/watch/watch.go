@@ -5,13 +5,8 @@ package watch
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
+	"log/slog"
 	"maps"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -21,64 +16,35 @@ const (
 	every = 250 * time.Millisecond
 	share = 20
 
+	// patience is how long changes that do not stop are waited for.
+	patience = 5 * time.Second
+
 	// most bounds their number: a look at so many takes a tenth of a second.
 	most = 20000
 )
 
-// Stamps are the states of files.
-type Stamps map[string]stamp
+// Files are the files at and below some paths.
+type Files struct {
+	Paths []string
 
-// A stamp tells one state of a file from another.
-type stamp struct {
-	modified time.Time
-	size     int64
-	mode     fs.FileMode
-}
+	// Except are files that do not count, with what logrotate makes of them:
+	// those that we, and not the developer, write. Our standard output and
+	// standard error, if they are files, are such files anyway.
+	Except []string
 
-// Look looks at the files at and below the paths. What begins with a dot in a
-// folder is left out: editors and version control write there.
-func Look(paths []string) (Stamps, error) {
-	found := make(Stamps)
-	for _, path := range paths {
-		err := filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error {
-			switch {
-			case errors.Is(err, fs.ErrNotExist) && at != path:
-				return nil // it has just gone
-			case err != nil:
-				return err
-			case at != path && strings.HasPrefix(d.Name(), "."):
-				if d.IsDir() {
-					return fs.SkipDir
-				}
-				return nil
-			case d.IsDir():
-				return nil // what is in it counts
-			}
-			info, err := os.Stat(at)
-			if err != nil {
-				return nil // a link to nowhere, or it has just gone
-			}
-			found[at] = stamp{info.ModTime(), info.Size(), info.Mode()}
-			if len(found) > most {
-				return fmt.Errorf("there are more than %d files below %s: watch less", most, path)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
+	Log *slog.Logger // hears of looks that fail; may be nil
 }
 
 // Watch calls changed when files are not as they were at the look first, and then
 // stayed as they are from one look to the next, until ctx is done: whoever saves
-// ten files wants one restart. A look that fails, because a folder is being
-// replaced, is as good as none.
-func Watch(ctx context.Context, paths []string, first Stamps, changed func()) {
+// ten files wants one restart. Where changes do not stop it is called after a
+// while all the same. A look that fails, because a folder is being replaced, is
+// as good as none.
+func (f *Files) Watch(ctx context.Context, first Stamps, changed func()) {
 	next := time.NewTimer(every)
 	defer next.Stop()
-	last, pending := first, false
+	s := seen{last: first}
+	var failed error
 	for {
 		select {
 		case <-next.C:
@@ -86,15 +52,46 @@ func Watch(ctx context.Context, paths []string, first Stamps, changed func()) {
 			return
 		}
 		begin := time.Now()
-		now, err := Look(paths)
-		switch {
-		case err != nil:
-		case !maps.Equal(now, last):
-			last, pending = now, true
-		case pending:
-			pending = false
+		now, err := f.Look()
+		if f.tell(failed, err); err == nil && s.see(now, begin) {
 			changed()
 		}
+		failed = err
 		next.Reset(max(every, share*time.Since(begin)))
 	}
+}
+
+// tell logs the first of several looks in a row that failed, and that it works
+// again.
+func (f *Files) tell(before, now error) {
+	switch {
+	case f.Log == nil:
+	case before == nil && now != nil:
+		f.Log.Warn("changes of files are not seen", slog.Any("err", now))
+	case before != nil && now == nil:
+		f.Log.Info("changes of files are seen again")
+	}
+}
+
+// A seen is what has been seen of the files.
+type seen struct {
+	last  Stamps
+	since time.Time // when the changes began that changed has not been called for; zero if there are none
+}
+
+// see takes note of a look, and reports whether it is time to call changed.
+func (s *seen) see(now Stamps, at time.Time) bool {
+	same := maps.Equal(now, s.last)
+	s.last = now
+	if s.since.IsZero() {
+		if !same {
+			s.since = at
+		}
+		return false
+	}
+	if same || at.Sub(s.since) >= patience {
+		s.since = time.Time{}
+		return true
+	}
+	return false
 }
