@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/user"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/sluice-gateway/sluice/config"
@@ -56,7 +53,6 @@ func startBackend(cfg config.Backend, root string, ours []string, log *slog.Logg
 		if maxLoad == 0 {
 			maxLoad = perWorker
 		}
-		b.recycler = recycler{maxRequests: uint64(max(cfg.Processes.MaxRequests, 0)), hung: max(cfg.Processes.HungTimeout, 0)}
 		source = groupSource{b.group, &b.recycler, b.client}
 	}
 	c := pool.Config{Name: cfg.Name, MaxLoad: maxLoad, MaxQueue: cfg.Queue.Max, QueueTimeout: cfg.Queue.Timeout, Log: log}
@@ -64,12 +60,12 @@ func startBackend(cfg config.Backend, root string, ours []string, log *slog.Logg
 		c.Waiting = b.scaler.waiting
 	}
 	b.pool = pool.New(c)
+	if b.recycler.needed() {
+		b.recycler.start(b.pool, b.group)
+	}
 	b.pool.Watch(source)
 	if b.scaler != nil {
 		b.scaler.start(b.pool, b.group)
-	}
-	if b.group != nil && b.recycler.needed() && cfg.PHP == "" {
-		b.recycler.start(b.pool, b.group)
 	}
 	if b.group != nil {
 		b.watcher.start(b.group, log.With(slog.String("backend", cfg.Name)))
@@ -109,22 +105,28 @@ func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("make a folder for its sockets: %w", err)
 	}
-	spec, err := specOf(b.cfg)
+	r, err := recipeOf(b.cfg, b.root, b.dir)
 	if err != nil {
 		return 0, err
 	}
-	spec.Log, spec.Idle, spec.Ping = log, b.idle, b.ping
 	if b.cfg.PHP != "" {
-		if perWorker, err = b.phpSpec(&spec); err != nil {
-			return 0, err
-		}
+		r.logPHP(b.cfg, b.root, log)
 	}
-	rule := ruleOf(b.cfg, cmp.Or(b.cfg.MaxLoad, perWorker))
+	if err = r.writeFile(); err != nil {
+		return 0, err
+	}
+	spec := r.spec
+	spec.Log, spec.Idle, spec.Load, spec.Ping = log, b.idle, b.load, b.ping
+	rule := ruleOf(b.cfg, cmp.Or(b.cfg.MaxLoad, r.perWorker))
 	begin := rule.Floor()
-	if spec.Listen == process.BySelf { // it has a number of processes of its own
+	if spec.Listen == process.BySelf { // it has processes of its own, and looks after them
 		begin = 1
-	} else if !rule.Fixed() {
-		b.scaler = newScaler(rule)
+	} else {
+		p := b.cfg.Processes
+		b.recycler = recycler{maxRequests: uint64(max(p.MaxRequests, 0)), hung: max(p.HungTimeout, 0)}
+		if !rule.Fixed() {
+			b.scaler = newScaler(rule)
+		}
 	}
 	if err = b.watcher.look(watch.Files{Paths: b.cfg.Watch, Except: b.ours, Log: log.With(slog.String("backend", b.cfg.Name))}); err != nil {
 		return 0, fmt.Errorf("watch: %w", err)
@@ -135,7 +137,7 @@ func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 	if err := b.group.Start(); err != nil {
 		return 0, errors.Join(err, b.group.Stop(context.Background()))
 	}
-	return perWorker, nil
+	return r.perWorker, nil
 }
 
 // runtimeDir is where folders of sockets are made: short, ours, and gone after
@@ -147,72 +149,6 @@ func runtimeDir() string {
 		}
 	}
 	return os.TempDir()
-}
-
-// phpSpec fills in how PHP is started. php-fpm is one process for us, which
-// forks its own; php-cgi serves one request at a time.
-func (b *backend) phpSpec(spec *process.Spec) (perWorker int, err error) {
-	php, err := choosePHP(b.cfg.PHP)
-	if err != nil {
-		return 0, err
-	}
-	account, err := b.phpAccount()
-	if err != nil {
-		return 0, err
-	}
-	as := "ourselves"
-	if account != nil {
-		as = account.Username
-		if dir := closedTo(b.root, account); dir != "" {
-			spec.Log.Error("php cannot come to the root: its scripts will not be found",
-				slog.String("backend", b.cfg.Name), slog.String("root", b.root), slog.String("as", as), slog.String("closed", dir),
-				slog.String("hint", "let "+as+" enter "+dir+" (chmod o+x), or move the root"))
-		}
-	}
-	spec.Log.Info("starting php", slog.String("backend", b.cfg.Name), slog.String("program", php.Path), slog.Int("processes", mostProcesses(b.cfg)), slog.String("as", as))
-	if !php.FPM {
-		spec.Args = []string{php.Path}
-		spec.Env = append(spec.Env, "PHP_FCGI_CHILDREN=0", "PHP_FCGI_MAX_REQUESTS=0")
-		if spec.Credential == nil {
-			spec.Credential, err = credential(account)
-		}
-		return 1, err
-	}
-	return mostProcesses(b.cfg), b.fpmSpec(spec, php, account)
-}
-
-// phpAccount says as whom PHP runs if it is not configured: nil for our own
-// user.
-func (b *backend) phpAccount() (*user.User, error) {
-	if b.cfg.As.User != "" {
-		return lookup(b.cfg.As.User, user.Lookup, lookUID)
-	}
-	return phpAccount(b.root)
-}
-
-func (b *backend) fpmSpec(spec *process.Spec, php PHP, account *user.User) error {
-	socket := filepath.Join(b.dir, "php.sock")
-	file := filepath.Join(b.dir, "php-fpm.conf")
-	if err := os.WriteFile(file, []byte(fpmConfig(socket, b.cfg, account)), 0o600); err != nil {
-		return err
-	}
-	spec.Args = []string{php.Path, "--nodaemonize", "--fpm-config", file}
-	spec.Listen, spec.Address = process.BySelf, "unix:"+socket
-	spec.StopSignal = fpmStop
-	spec.Credential = nil // its master starts its processes as somebody else
-	return nil
-}
-
-// choosePHP finds the PHP that a configuration names: "auto" or a program.
-func choosePHP(name string) (PHP, error) {
-	if name == "auto" {
-		php, ok := FindPHP(os.Getenv("PATH"))
-		if !ok {
-			return PHP{}, errors.New("neither php-fpm nor php-cgi is installed: install one (Debian: apt install php-fpm), or name it with php = \"/path\"")
-		}
-		return php, nil
-	}
-	return PHP{Path: name, FPM: strings.HasPrefix(filepath.Base(name), "php-fpm")}, nil
 }
 
 // same reports whether a backend can go on under a new configuration.
@@ -267,7 +203,7 @@ func (s groupSource) Watch(ctx context.Context, set func([]pool.Endpoint)) error
 		s.recycler.set(members)
 		list := make([]pool.Endpoint, 0, len(members))
 		for _, m := range members {
-			list = append(list, pool.Endpoint{Network: m.Network, Address: m.Address})
+			list = append(list, whereIs(m))
 		}
 		set(list)
 	})

@@ -57,7 +57,7 @@ func (g *rig) replaced(why string) {
 }
 
 func effectMaxRequests(t *testing.T) {
-	editProcesses(t, config.Processes{Max: 1, MaxRequests: 5}).replaced("it has served")
+	editProcesses(t, config.Processes{Max: 1, MaxRequests: 5}).replaced("it has had 5 requests")
 }
 
 func effectMaxAge(t *testing.T) {
@@ -68,13 +68,16 @@ func effectMaxMemory(t *testing.T) {
 	editProcesses(t, config.Processes{Max: 1, MaxMemory: 1 << 20}).replaced("of resident memory")
 }
 
+// A process that hangs is ended, and nobody else is given the request that it
+// hung with.
 func effectHungTimeout(t *testing.T) {
-	g := editProcesses(t, config.Processes{Max: 1, HungTimeout: time.Second})
-	g.get("/")
-	came := g.ask("/silent")
-	await(t, "the process is ended", func() bool { return g.count("process aborted") > 0 })
-	if r := <-came; r.status != 502 {
-		t.Errorf("its request: %v, want 502", r)
+	g := editProcesses(t, config.Processes{Max: 2, HungTimeout: time.Second})
+	await(t, "two processes are ready", func() bool { return g.count("process ready") == 2 })
+	if r := <-g.ask("/silent"); r.status != 502 {
+		t.Errorf("a request that hangs: %v, want 502", r)
+	}
+	if n := g.count("process aborted"); n != 1 {
+		t.Errorf("%d processes were ended for one request, want 1", n)
 	}
 	g.get("/")
 }

@@ -95,7 +95,7 @@ func TestNothingIsLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	killed := kill(g, kills, false)
+	killed := killIdle(g, kills)
 	c.end()
 	t.Logf("%d requests, %d failed; %d restarts, %d reloads, %d processes killed", c.good.Load()+c.bad.Load(), c.bad.Load(), restarts, reloads, killed)
 	if n := c.bad.Load(); n > 0 {
@@ -115,7 +115,7 @@ func TestOnlySentPostsAreLost(t *testing.T) {
 	g := start(t, cfg)
 	g.get("/")
 	gets, posts := newCrowd(g, 4, "GET", "slow"), newCrowd(g, 8, "POST", "slow")
-	killed := kill(g, kills, true)
+	killed := killBusy(g, kills)
 	gets.end()
 	posts.end()
 	t.Logf("%d busy processes killed: of %d GETs %d were lost, of %d POSTs %d",
@@ -130,14 +130,32 @@ func TestOnlySentPostsAreLost(t *testing.T) {
 	}
 }
 
-// kill kills processes, idle ones or busy ones, and returns how many. It waits
-// for the successor each time: a GET is sent again, but not twice, and an idle
-// process may have got one in the moment before.
-func kill(g *rig, n int, busy bool) (killed int) {
+// killPause is from one kill to the next: some processes are then killed before
+// their predecessors' deaths are old news.
+const killPause = 100 * time.Millisecond
+
+// killIdle kills processes that have nothing to do, of whatever age, one after
+// the other, and returns how many.
+func killIdle(g *rig, n int) (killed int) {
+	for end := time.Now().Add(time.Minute); killed < n; {
+		if time.Now().After(end) {
+			g.t.Fatalf("there is nobody to kill after %d:\n%s", killed, strings.Join(g.log.With("process died"), "\n"))
+		}
+		if pid := anyProcess(g, false); pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+		time.Sleep(killPause)
+	}
+	return killed
+}
+
+// killBusy kills processes that serve something, and returns how many. It waits
+// for the successor each time: a GET is sent again, but not twice.
+func killBusy(g *rig, n int) (killed int) {
 	b := g.s.current.Load().backends["app"]
 	whole := len(b.group.Status())
 	for killed < n {
-		if pid := anyProcess(g, busy); pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+		if pid := anyProcess(g, true); pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
 			killed++
 			await(g.t, "another process", func() bool { return !isMember(b, pid) && members(b) == whole })
 			time.Sleep(crowdPause) // until what was sent again is done
@@ -161,8 +179,7 @@ func isMember(b *backend, pid int) bool {
 }
 
 // anyProcess returns a process that takes requests and has some now, or none, 0
-// if there is none such. It has been there for a while: one that dies young again and
-// again is not started again at once, whoever is to blame.
+// if there is none such.
 func anyProcess(g *rig, busy bool) int {
 	b := g.s.current.Load().backends["app"]
 	load := make(map[string]int)
@@ -170,16 +187,11 @@ func anyProcess(g *rig, busy bool) int {
 		load[w.Address] = w.Load
 	}
 	b.recycler.mu.Lock()
-	address := make(map[int]string)
-	for _, m := range b.recycler.members {
-		address[m.PID] = m.Address
-	}
-	b.recycler.mu.Unlock()
+	defer b.recycler.mu.Unlock()
 	var found []int
-	for _, s := range b.group.Status() {
-		n, ok := load[address[s.PID]]
-		if ok && n > 0 == busy && s.State == process.Ready && time.Since(s.Since) > process.DefaultPauseMin+200*time.Millisecond {
-			found = append(found, s.PID)
+	for _, m := range b.recycler.members {
+		if n, ok := load[m.Address]; ok && n > 0 == busy {
+			found = append(found, m.PID)
 		}
 	}
 	if len(found) == 0 {

@@ -436,6 +436,7 @@ func TestPartIsReadyWhenItHasAnswered(t *testing.T) {
 	for range 5 {
 		pid := 0
 		await(t, "an idle process", func() bool { pid = anyProcess(l.g, false); return pid != 0 })
+		time.Sleep(200 * time.Millisecond) // whoever is killed as soon as he is ready has died, and is waited for
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}

@@ -2,8 +2,10 @@ package sluice
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/user"
@@ -77,6 +79,80 @@ func newest(dirs []string, name string) string {
 	return best.path
 }
 
+// choosePHP finds the PHP that a configuration names: "auto" or a program.
+func choosePHP(name string) (PHP, error) {
+	if name == "auto" {
+		php, ok := FindPHP(os.Getenv("PATH"))
+		if !ok {
+			return PHP{}, errors.New("neither php-fpm nor php-cgi is installed: install one (Debian: apt install php-fpm), or name it with php = \"/path\"")
+		}
+		return php, nil
+	}
+	return PHP{Path: name, FPM: strings.HasPrefix(filepath.Base(name), "php-fpm")}, nil
+}
+
+// addPHP fills in how PHP is started. php-fpm is one process for us, which
+// forks its own; php-cgi serves one request at a time.
+func (r *recipe) addPHP(cfg config.Backend, root, dir string) (err error) {
+	if r.php, err = choosePHP(cfg.PHP); err != nil {
+		return err
+	}
+	if cfg.As.User != "" {
+		r.account, err = lookup(cfg.As.User, user.Lookup, lookUID)
+	} else {
+		r.account, err = phpAccount(root)
+	}
+	if err != nil {
+		return err
+	}
+	if r.php.FPM {
+		return r.addFPM(cfg, dir)
+	}
+	r.perWorker = 1
+	r.spec.Args = []string{r.php.Path}
+	r.spec.Env = append(r.spec.Env, "PHP_FCGI_CHILDREN=0", "PHP_FCGI_MAX_REQUESTS=0")
+	if r.spec.Credential == nil {
+		r.spec.Credential, err = credential(r.account)
+	}
+	return err
+}
+
+func (r *recipe) addFPM(cfg config.Backend, dir string) error {
+	switch {
+	case r.spec.MaxAge > 0 || r.spec.MaxMemory > 0:
+		return errors.New("processes.max_age and processes.max_memory are not for php-fpm, whose processes we do not see: take processes.max_requests, or a php-cgi")
+	case cfg.Chroot != "":
+		return errors.New("chroot is not for php-fpm, whose socket and configuration are outside: take a php-cgi")
+	}
+	if c := r.spec.Credential; c != nil { // the group may be another one than the account's
+		as := *r.account
+		as.Gid = strconv.FormatUint(uint64(c.GID), 10)
+		r.account = &as
+	}
+	socket := filepath.Join(dir, "php.sock")
+	r.perWorker = mostProcesses(cfg)
+	r.file, r.content = filepath.Join(dir, "php-fpm.conf"), fpmConfig(socket, cfg, r.account)
+	r.spec.Args = []string{r.php.Path, "--nodaemonize", "--fpm-config", r.file}
+	r.spec.Listen, r.spec.Address = process.BySelf, "unix:"+socket
+	r.spec.StopSignal = fpmStop
+	r.spec.Credential = nil // its master starts its processes as somebody else
+	return nil
+}
+
+// logPHP says what is started, and what will keep it from finding its scripts.
+func (r *recipe) logPHP(cfg config.Backend, root string, log *slog.Logger) {
+	as := "ourselves"
+	if r.account != nil {
+		as = r.account.Username
+		if dir := closedTo(root, r.account); dir != "" {
+			log.Error("php cannot come to the root: its scripts will not be found",
+				slog.String("backend", cfg.Name), slog.String("root", root), slog.String("as", as), slog.String("closed", dir),
+				slog.String("hint", "let "+as+" enter "+dir+" (chmod o+x), or move the root"))
+		}
+	}
+	log.Info("starting php", slog.String("backend", cfg.Name), slog.String("program", r.php.Path), slog.Int("processes", mostProcesses(cfg)), slog.String("as", as))
+}
+
 // fpmConfig is the configuration of a php-fpm that we start. Its environment is
 // the one that we gave it, and its processes' too.
 func fpmConfig(socket string, cfg config.Backend, account *user.User) string {
@@ -97,17 +173,22 @@ func fpmConfig(socket string, cfg config.Backend, account *user.User) string {
 func fpmProcesses(cfg config.Backend) string {
 	var b strings.Builder
 	p := cfg.Processes
-	switch idle := cmp.Or(p.IdleTimeout, defaultIdleProcess); {
-	case !p.Scales || p.Min >= mostProcesses(cfg):
+	most, idle := mostProcesses(cfg), cmp.Or(p.IdleTimeout, defaultIdleProcess)
+	switch {
+	case !p.Scales || p.Min >= most:
 		b.WriteString("pm = static\n")
-	case p.Min == 0 && p.Spare == 0:
+	case p.Min == 0 && p.Spare == 0 && idle > 0:
 		fmt.Fprintf(&b, "pm = ondemand\npm.process_idle_timeout = %ds\n", max(1, int(idle.Seconds())))
 	default:
-		most := max(p.Min, p.Spare, 1)
-		spare := max(min(p.Spare, most), 1)
-		fmt.Fprintf(&b, "pm = dynamic\npm.start_servers = %d\npm.min_spare_servers = %d\npm.max_spare_servers = %d\n", most, spare, most)
+		begin := min(max(p.Min, p.Spare, 1), most)
+		upTo := begin // more idle ones than that are ended, one a second
+		if idle < 0 {
+			upTo = most
+		}
+		fmt.Fprintf(&b, "pm = dynamic\npm.start_servers = %d\npm.min_spare_servers = %d\npm.max_spare_servers = %d\n",
+			begin, min(max(p.Spare, 1), begin), upTo)
 	}
-	fmt.Fprintf(&b, "pm.max_children = %d\n", mostProcesses(cfg))
+	fmt.Fprintf(&b, "pm.max_children = %d\n", most)
 	if p.MaxRequests > 0 {
 		fmt.Fprintf(&b, "pm.max_requests = %d\n", p.MaxRequests)
 	}

@@ -3,7 +3,6 @@ package sluice
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -20,12 +19,40 @@ import (
 	"github.com/sluice-gateway/sluice/process"
 )
 
-// specOf says how the processes of a backend with a command are started, all
-// but its log and what asks after its requests.
-func specOf(cfg config.Backend) (process.Spec, error) {
-	if err := phpCannot(cfg); err != nil {
-		return process.Spec{}, err
+// A recipe is how an application is started, all but its log and what asks
+// after its requests. To make one nothing is written, and nothing started.
+type recipe struct {
+	spec      process.Spec
+	perWorker int // requests that one worker takes at the same time; 0 if that is not known
+
+	php     PHP        // if it is one
+	account *user.User // as whom PHP runs; nil: as ourselves
+	file    string     // that must be there before, with content; empty if there is none
+	content string
+}
+
+// recipeOf returns that of a backend that Sluice runs. root is the folder of
+// the files, dir that of the backend's sockets, which need not be there.
+func recipeOf(cfg config.Backend, root, dir string) (recipe, error) {
+	spec, err := specOf(cfg)
+	r := recipe{spec: spec}
+	if err == nil && cfg.PHP != "" {
+		err = r.addPHP(cfg, root, dir)
 	}
+	return r, err
+}
+
+// writeFile writes what has to be there.
+func (r *recipe) writeFile() error {
+	if r.file == "" {
+		return nil
+	}
+	return os.WriteFile(r.file, []byte(r.content), 0o600)
+}
+
+// specOf says how processes are started, as far as that is the same for a command
+// and for PHP.
+func specOf(cfg config.Backend) (process.Spec, error) {
 	s := process.Spec{
 		Name:         cfg.Name,
 		Args:         cfg.Command,
@@ -35,6 +62,7 @@ func specOf(cfg config.Backend) (process.Spec, error) {
 		StopSignal:   cfg.Stop.Signal,
 		StopTimeout:  cfg.Stop.Timeout,
 		StartTimeout: cfg.Processes.StartTimeout,
+		DrainTimeout: -1, // requests have bounds of their own
 		MaxAge:       max(cfg.Processes.MaxAge, 0),
 		MaxMemory:    max(cfg.Processes.MaxMemory, 0),
 		Refusal:      fastcgi.AppendEndRequest(nil, fastcgi.FirstRequestID, fastcgi.End{Status: fastcgi.Overloaded}),
@@ -142,13 +170,15 @@ func lookGID(gid uint32) (*user.Group, error) {
 
 // mostProcesses is how many processes a backend has, or may have.
 func mostProcesses(cfg config.Backend) int {
-	switch {
-	case cfg.Processes.Max > 0:
-		return cfg.Processes.Max
-	case cfg.PHP != "":
-		return max(minPHPProcesses, 2*runtime.NumCPU())
+	p := cfg.Processes
+	if p.Max > 0 {
+		return p.Max
 	}
-	return max(runtime.NumCPU(), cfg.Processes.Min)
+	most := runtime.NumCPU()
+	if cfg.PHP != "" {
+		most = max(minPHPProcesses, 2*most)
+	}
+	return max(most, p.Min, p.Spare)
 }
 
 // ruleOf says how the number of processes follows the load. perProcess is how
@@ -171,6 +201,9 @@ func (b *backend) idle(ctx context.Context, m process.Member) {
 	b.pool.Idle(ctx, m.Network, m.Address) // an error tells that nobody waits any more
 }
 
+// load returns how many requests are with a process.
+func (b *backend) load(m process.Member) int { return b.pool.LoadAt(m.Network, m.Address) }
+
 // Check reports what would keep the processes of a configuration from starting
 // on this machine, as far as that can be seen without starting one: programs,
 // folders and accounts that are not there, limits that cannot be set. The
@@ -180,40 +213,13 @@ func Check(cfg *config.Config) (problems []error) {
 		if len(b.Connect) > 0 {
 			continue
 		}
-		if err := checkBackend(b); err != nil {
+		r, err := recipeOf(b, cfg.Root, os.TempDir())
+		if err == nil {
+			err = r.spec.Check()
+		}
+		if err != nil {
 			problems = append(problems, fmt.Errorf("backend %q: %w", b.Name, err))
 		}
 	}
 	return problems
-}
-
-func checkBackend(cfg config.Backend) error {
-	spec, err := specOf(cfg)
-	if err != nil {
-		return err
-	}
-	if cfg.PHP != "" {
-		php, err := choosePHP(cfg.PHP)
-		if err != nil {
-			return err
-		}
-		spec.Args = []string{php.Path}
-	}
-	return spec.Check()
-}
-
-// phpCannot says what the PHP of a backend cannot be given.
-func phpCannot(cfg config.Backend) error {
-	if cfg.PHP == "" {
-		return nil
-	}
-	switch php, err := choosePHP(cfg.PHP); {
-	case err != nil || !php.FPM:
-		return err
-	case cfg.Processes.MaxAge > 0 || cfg.Processes.MaxMemory > 0:
-		return errors.New("processes.max_age and processes.max_memory are not for php-fpm, whose processes we do not see: take processes.max_requests, or a php-cgi")
-	case cfg.Chroot != "":
-		return errors.New("chroot is not for php-fpm, whose socket and configuration are outside: take a php-cgi")
-	}
-	return nil
 }

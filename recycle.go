@@ -3,6 +3,7 @@ package sluice
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -16,41 +17,43 @@ type recycler struct {
 	maxRequests uint64        // 0: no limit
 	hung        time.Duration // 0: no limit
 	stalls      stalls
-	before      map[int]uint64 // by PID, what its address had served when it came
-	told        map[int]bool   // processes about which something has been said
 
 	mu      sync.Mutex
 	members []process.Member
+	left    map[pool.Endpoint]process.Member // out of the list, and perhaps not without requests yet
 	end     context.CancelFunc
 	runs    sync.WaitGroup
 }
 
-// recycleEvery is how often a recycler looks.
+// recycled is what a recycler gives orders to. They may come again.
+type recycled interface {
+	Replace(pid int, why string)
+	Abort(pid int, why string)
+}
+
+// recycleEvery is how often a recycler looks, besides when a process has served
+// enough.
 const recycleEvery = time.Second
 
 // needed reports whether there is anything to look after.
 func (r *recycler) needed() bool { return r.maxRequests > 0 || r.hung > 0 }
 
-// start begins to look; close ends it, and waits.
-func (r *recycler) start(p *pool.Pool, g *process.Group) {
+// start begins to look, before the pool has workers; close ends it, and waits.
+func (r *recycler) start(p *pool.Pool, to recycled) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.end = cancel
+	worn := p.Wear(r.maxRequests)
 	r.runs.Go(func() {
 		tick := time.NewTicker(recycleEvery)
 		defer tick.Stop()
 		for {
 			select {
+			case <-worn:
 			case <-tick.C:
 			case <-ctx.Done():
 				return
 			}
-			for _, o := range r.look(time.Now(), p.Status().Workers) {
-				if o.hangs {
-					g.Abort(o.pid, o.why)
-				} else {
-					g.Replace(o.pid, o.why)
-				}
-			}
+			r.look(time.Now(), p, to)
 		}
 	})
 }
@@ -62,89 +65,89 @@ func (r *recycler) close() {
 	r.runs.Wait()
 }
 
-// set takes the processes that take requests.
+// set takes the processes that take requests. Of those that do so no more it
+// remembers where they were: they have to finish what they have.
 func (r *recycler) set(members []process.Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.hung > 0 { // or else nobody would forget them
+		r.left = leaving(r.left, r.members, members)
+	}
 	r.members = members
 }
 
-// An order is what a process has to be told.
-type order struct {
-	pid   int
-	hangs bool
-	why   string
+// leaving adds to those that have left the members that are not there any more,
+// and takes away those in whose place another one is.
+func leaving(left map[pool.Endpoint]process.Member, before, now []process.Member) map[pool.Endpoint]process.Member {
+	all := maps.Clone(left)
+	if all == nil {
+		all = make(map[pool.Endpoint]process.Member)
+	}
+	for _, m := range before {
+		all[whereIs(m)] = m
+	}
+	for _, m := range now {
+		delete(all, whereIs(m))
+	}
+	return all
 }
 
-// look decides.
-func (r *recycler) look(now time.Time, workers []pool.WorkerStatus) (orders []order) {
+// whereIs returns the worker that a process is.
+func whereIs(m process.Member) pool.Endpoint {
+	return pool.Endpoint{Network: m.Network, Address: m.Address}
+}
+
+// processes returns which process each worker is, and forgets those that have
+// left and that the pool does not know any more.
+func (r *recycler) processes(workers []pool.WorkerStatus) map[pool.Endpoint]int {
 	r.mu.Lock()
-	members := r.members
-	r.mu.Unlock()
-	at := make(map[pool.Endpoint]process.Member, len(members))
+	defer r.mu.Unlock()
+	all := maps.Clone(r.left)
+	if all == nil {
+		all = make(map[pool.Endpoint]process.Member)
+	}
+	for _, m := range r.members {
+		all[whereIs(m)] = m
+	}
+	found := make(map[pool.Endpoint]int, len(workers))
+	known := make(map[pool.Endpoint]bool, len(workers))
 	for _, w := range workers {
-		for _, m := range members {
-			if m.Network == w.Network && m.Address == w.Address {
-				at[w.Endpoint] = m
-			}
+		at := pool.Endpoint{Network: w.Network, Address: w.Address}
+		known[at] = true
+		if m, ok := all[at]; ok {
+			found[w.Endpoint] = m.PID
 		}
 	}
-	orders = append(r.hanging(now, workers, at), r.worn(workers, at)...)
-	return r.unsaid(orders)
+	maps.DeleteFunc(r.left, func(at pool.Endpoint, _ process.Member) bool { return !known[at] })
+	return found
 }
 
-// hanging finds processes that end no request.
-func (r *recycler) hanging(now time.Time, workers []pool.WorkerStatus, at map[pool.Endpoint]process.Member) (orders []order) {
+// look gives the orders that there are to give.
+func (r *recycler) look(now time.Time, p *pool.Pool, to recycled) {
+	status := p.Status()
+	pids := r.processes(status.Workers)
+	for _, s := range r.hanging(now, status) {
+		if pid, ok := pids[s.worker]; ok {
+			p.Hangs(s.worker.Network, s.worker.Address, s.leases)
+			to.Abort(pid, fmt.Sprintf("it has requests, and has given no sign of life for %v", s.silent.Round(time.Second)))
+		}
+	}
+	for _, w := range status.Workers {
+		if pid, ok := pids[w.Endpoint]; ok && w.Worn && !w.Draining {
+			to.Replace(pid, fmt.Sprintf("it has had %d requests", w.Taken))
+		}
+	}
+}
+
+// hanging finds workers that have been silent for too long.
+func (r *recycler) hanging(now time.Time, p pool.Status) (long []stall) {
 	if r.hung == 0 {
 		return nil
 	}
-	for _, s := range r.stalls.look(now, workers) {
-		if m, ok := at[s.worker]; ok && now.Sub(s.since) >= r.hung {
-			why := fmt.Sprintf("it has requests, and has ended none for %v", now.Sub(s.since).Round(time.Second))
-			orders = append(orders, order{m.PID, true, why})
+	for _, s := range r.stalls.look(now, p) {
+		if s.silent >= r.hung {
+			long = append(long, s)
 		}
 	}
-	return orders
-}
-
-// worn finds processes that have served enough.
-func (r *recycler) worn(workers []pool.WorkerStatus, at map[pool.Endpoint]process.Member) (orders []order) {
-	if r.maxRequests == 0 {
-		return nil
-	}
-	before := make(map[int]uint64, len(at))
-	for _, w := range workers {
-		m, ok := at[w.Endpoint]
-		if !ok {
-			continue
-		}
-		had, known := r.before[m.PID]
-		if !known {
-			had = w.Served
-		}
-		before[m.PID] = had
-		if served := w.Served - had; served >= r.share(m.PID) {
-			orders = append(orders, order{m.PID, false, fmt.Sprintf("it has served %d requests", served)})
-		}
-	}
-	r.before = before
-	return orders
-}
-
-// unsaid leaves out what has been said before.
-func (r *recycler) unsaid(orders []order) (fresh []order) {
-	told := make(map[int]bool, len(orders))
-	for _, o := range orders {
-		if told[o.pid] = true; !r.told[o.pid] {
-			fresh = append(fresh, o)
-		}
-	}
-	r.told = told
-	return fresh
-}
-
-// share is how many requests a process serves: up to a tenth fewer than the
-// most, so that not all are replaced at once.
-func (r *recycler) share(pid int) uint64 {
-	return r.maxRequests - r.maxRequests/10*uint64(pid%10)/10
+	return long
 }

@@ -6,44 +6,65 @@ import (
 	"github.com/sluice-gateway/sluice/pool"
 )
 
-// stalls finds workers that have stopped: those that serve something, while no
-// request ends there. It is fed the pool's Status every now and then, and
-// counts from the first of them in which nothing had changed any more: a
-// stall is never said to be longer than it is, and up to one interval shorter.
+// stalls finds workers that have stopped: those that owe somebody an answer and
+// give no sign of life. It is fed the pool's Status every now and then.
 //
-// A request that the client gave up does not count as ended, because the worker
-// may not know of that; or else a process that hangs would look well for as long
-// as its visitors are impatient. The zero stalls is ready to use.
+// What counts is the time in which somebody waited for the worker, from one look
+// to the next: a stall is never said to be longer than it is. It goes on
+// when a client gives up and another comes, because the worker may not know of
+// that; or else a process that hangs would look well for as long as its visitors
+// are impatient. Time without a visitor does not count: one who gave up long ago
+// says little. A request at which it is the client's turn waits for nobody here.
+//
+// The zero stalls is ready to use.
 type stalls struct {
+	at   time.Time // of the last look
 	seen map[pool.Endpoint]standing
 }
 
-// A standing is how far a worker had come.
+// A standing is how a worker stood at a look.
 type standing struct {
-	came, ended uint64
-	since       time.Time
+	came, signs uint64
+	owes        bool          // somebody waits for it
+	silent      time.Duration // so long somebody has, since its last sign of life
+	leases      uint64        // that the pool had given when that began
 }
 
 // A stall is a worker that has stopped.
 type stall struct {
 	worker pool.Endpoint
-	since  time.Time
+	silent time.Duration
+	leases uint64 // requests up to this one have been there all the time, if they have not ended
 }
 
-// look returns the workers at which nothing has ended since before now.
-func (s *stalls) look(now time.Time, ws []pool.WorkerStatus) (found []stall) {
-	seen := make(map[pool.Endpoint]standing, len(ws))
-	for _, w := range ws {
-		if w.Load == 0 {
-			continue
+// look returns the workers that have given no sign of life for a while.
+func (s *stalls) look(now time.Time, p pool.Status) (found []stall) {
+	seen := make(map[pool.Endpoint]standing, len(p.Workers))
+	for _, w := range p.Workers {
+		is := standing{came: w.Came, signs: w.Signs, owes: w.Load > w.AtClient, leases: p.Counts.Leases}
+		if was, ok := s.seen[w.Endpoint]; ok {
+			is = is.after(was, now.Sub(s.at))
 		}
-		at := standing{w.Came, w.Served - w.GivenUp, now}
-		if was, ok := s.seen[w.Endpoint]; ok && was.came == at.came && was.ended == at.ended {
-			at.since = was.since
-			found = append(found, stall{w.Endpoint, at.since})
+		if is.silent > 0 {
+			found = append(found, stall{w.Endpoint, is.silent, is.leases})
 		}
-		seen[w.Endpoint] = at
+		seen[w.Endpoint] = is
 	}
-	s.seen = seen
+	s.at, s.seen = now, seen
 	return found
+}
+
+// after is a standing some time after another one of the same worker.
+func (s standing) after(was standing, took time.Duration) standing {
+	if s.came != was.came || s.signs != was.signs {
+		return s // another process, or a sign of life
+	}
+	s.silent = was.silent
+	if was.owes && s.owes {
+		s.silent += took
+	}
+	if was.owes || was.silent > 0 {
+		s.leases = was.leases
+	}
+	return s
 }

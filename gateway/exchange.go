@@ -10,12 +10,12 @@ import (
 	"github.com/sluice-gateway/sluice/pool"
 )
 
-// exchange asks up to maxAttempts workers and passes the answer on. It returns
-// the target of a local redirect.
+// exchange asks up to maxAttempts workers, besides some that refuse, and passes
+// the answer on. It returns the target of a local redirect.
 func (t *turn) exchange(b *Backend) (again string, no *refusal) {
 	var tried pool.Tried
 	var last *refusal
-	for attempt := 1; ; attempt++ {
+	for asked, refused := 0, 0; ; {
 		lease, err := b.Pool.Acquire(t.ctx, 0, &tried)
 		if errors.Is(err, pool.ErrTried) && isStale(last.err()) {
 			tried = pool.Tried{} // the same worker, if there is no other
@@ -25,7 +25,12 @@ func (t *turn) exchange(b *Backend) (again string, no *refusal) {
 			return "", t.noWorker(b, err, last)
 		}
 		again, last, err = t.attempt(b, lease)
-		if err == nil || attempt == maxAttempts || t.ctx.Err() != nil || !safeToRetry(err) || !t.rewind() {
+		if isRefused(err) && refused < maxRefusals {
+			refused++
+		} else {
+			asked++
+		}
+		if err == nil || asked == maxAttempts || t.ctx.Err() != nil || !safeToRetry(err) || lease.Hung() || !t.rewind() {
 			return again, last
 		}
 		t.logRetry(last)
@@ -38,9 +43,11 @@ func (t *turn) attempt(b *Backend, lease pool.Lease) (again string, no *refusal,
 	verdict := context.Canceled // a panic says nothing about the worker
 	defer func() { lease.Release(verdict) }()
 	t.notes(b, lease)
+	t.asks(lease.Worker())
 	at := lease.Worker().Endpoint()
 	resp, err := b.Transport.RoundTrip(t.ctx, at.Network, at.Address, t.r)
 	if err == nil {
+		lease.Worker().Alive()
 		again, verdict = t.respond(b, lease.Worker(), resp)
 		return again, nil, nil
 	}
@@ -49,6 +56,14 @@ func (t *turn) attempt(b *Backend, lease pool.Lease) (again string, no *refusal,
 	}
 	verdict = t.blame(err)
 	return "", failure(b, lease.Worker(), err), err
+}
+
+// asks notes whom the request goes to.
+func (t *turn) asks(w *pool.Worker) {
+	t.worker = w
+	if b, ok := t.body.(*liveBody); ok {
+		b.goTo(w)
+	}
 }
 
 // noWorker says why there is no worker for the request; if it has been to

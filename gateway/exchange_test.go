@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"runtime"
 	"strings"
@@ -119,6 +121,33 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 	if asked != maxAttempts {
 		t.Errorf("%d workers were asked, want %d", asked, maxAttempts)
+	}
+}
+
+// Workers that refuse a request have not been ended by it; but they are not all
+// asked, either.
+func TestRefusalsAreBounded(t *testing.T) {
+	for _, tt := range []struct{ refuse, status, asked int }{
+		{3, 200, 3},
+		{4, 200, 4},
+		{5, 503, 5},
+		{6, 503, 5},
+	} {
+		t.Run(fmt.Sprint(tt.refuse), func(t *testing.T) {
+			asked := 0
+			g := answers(t, func(_ context.Context, _, address string, _ *cgi.Request) (*cgi.Response, error) {
+				if asked == tt.refuse {
+					return answer(1), nil
+				}
+				asked++
+				return nil, &fastcgi.Error{Op: "answer", Addr: address, Err: errors.New("overloaded"), Refused: true, SafeToRetry: true}
+			}, "/a", "/b", "/c", "/d", "/e", "/f", "/g")
+			p := new(paper)
+			g.h.ServeCGI(t.Context(), p, get("/"))
+			if p.status != tt.status || asked != tt.asked {
+				t.Errorf("status %d after %d refusals, want %d after %d", p.status, asked, tt.status, tt.asked)
+			}
+		})
 	}
 }
 

@@ -68,6 +68,8 @@ type turn struct {
 	body requestBody // nil if there is none
 	note noter       // nil if nobody wants to know
 	room [3]slog.Attr
+
+	worker *pool.Worker // that is asked
 }
 
 // A noter takes what the access log should say of a request.
@@ -166,7 +168,10 @@ func (t *turn) fill(d decision) {
 
 // informational passes an interim response on. If the client is gone, the
 // response itself will find out.
-func (t *turn) informational(status int, h cgi.Header) { t.w.WriteHeader(status, h) }
+func (t *turn) informational(status int, h cgi.Header) {
+	t.worker.Alive()
+	t.w.WriteHeader(status, h)
+}
 
 // redirect makes the request that a local redirect stands for (RFC 3875
 // §6.2.2): a GET without a body.

@@ -25,9 +25,18 @@ const (
 	// request that ends its worker then ends two and not all of them.
 	maxAttempts = 2
 
+	// maxRefusals is the number of workers beside them that may refuse a request,
+	// because their processes have just died: it has ended none of those.
+	maxRefusals = 3
+
 	// smallBody is the size, in bytes, up to which a request body is received
 	// before a worker is asked for.
 	smallBody = DefaultSpoolMemory
+
+	// takenUnseen is how much of a request body, in bytes, a worker may seem to
+	// have taken that has not read anything: the sockets' buffers have room.
+	// Linux gives a unix socket 208 KiB, and one of TCP up to 4 MiB.
+	takenUnseen = 4 << 20
 
 	// maxRedirects bounds local redirects (RFC 3875 §6.2.2), which an
 	// application can make lead in a circle.

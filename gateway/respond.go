@@ -24,7 +24,7 @@ func (t *turn) respond(b *Backend, w *pool.Worker, resp *cgi.Response) (again st
 	if resp.Status == http.StatusNoContent {
 		h = without(h, "Content-Length") // RFC 9110 §8.6
 	}
-	out := reply{w: t.w, left: resp.ContentLength}
+	out := reply{w: t.w, from: w, left: resp.ContentLength}
 	out.err = t.w.WriteHeader(resp.Status, h)
 	var err error
 	if out.err == nil && !bodiless(t.r.Method, resp.Status) {
@@ -55,6 +55,7 @@ func without(h cgi.Header, name string) cgi.Header {
 // A reply is a response body on its way to the client.
 type reply struct {
 	w    cgi.ResponseWriter
+	from *pool.Worker
 	left int64 // bytes that were announced and have not come; -1 if none were
 	err  error // of the client
 }
@@ -79,8 +80,12 @@ func (r *reply) copy(body io.Reader) error {
 	return err
 }
 
-// Write implements io.Writer.
+// Write implements io.Writer. Each piece is a sign of life; while the client
+// does not take it, there cannot be another.
 func (r *reply) Write(p []byte) (n int, err error) {
+	r.from.Alive()
+	r.from.AtClient(1)
+	defer r.from.AtClient(-1)
 	over := r.left >= 0 && int64(len(p)) > r.left
 	if over {
 		p = p[:r.left]
@@ -99,6 +104,8 @@ func (r *reply) Write(p []byte) (n int, err error) {
 
 // Flush is called before a wait for more.
 func (r *reply) Flush() error {
+	r.from.AtClient(1)
+	defer r.from.AtClient(-1)
 	r.err = r.w.Flush()
 	return r.err
 }

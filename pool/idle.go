@@ -25,18 +25,14 @@ func (p *Pool) Idle(ctx context.Context, network, address string) error {
 func (p *Pool) idle(at where) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, list := range [][]*Worker{p.workers, p.drained} {
-		for _, w := range list {
-			if w.where() != at {
-				continue
-			}
-			if w.idle == nil {
-				w.idle = make(chan struct{})
-			}
-			return w.idle
-		}
+	w := p.at(at)
+	if w == nil {
+		return nil
 	}
-	return nil
+	if w.idle == nil {
+		w.idle = make(chan struct{})
+	}
+	return w.idle
 }
 
 // ended tells those who wait in Idle. The pool's mutex is held.

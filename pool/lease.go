@@ -37,6 +37,9 @@ func (l Lease) Release(err error) {
 		panic("pool: lease released twice")
 	}
 	w.served++
+	if said == good && l.turn > w.born {
+		w.well++
+	}
 	var line *failure
 	if said != good || w.doubt || w.health.failures > 0 {
 		line = p.judge(l, said, err)
@@ -101,6 +104,9 @@ func (p *Pool) give(w *Worker) Lease {
 	w.used = p.turn
 	w.load.Add(1)
 	p.gauge.busy++
+	if p.gauge.wear.most > 0 {
+		p.gauge.wear.note(w)
+	}
 	return Lease{w: w, turn: p.turn}
 }
 

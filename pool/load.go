@@ -32,6 +32,17 @@ func (p *Pool) Load() Load {
 	return l
 }
 
+// LoadAt returns how many requests the worker at an address serves now, 0 if
+// there is none.
+func (p *Pool) LoadAt(network, address string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.at(where{network, address}); w != nil {
+		return w.Load()
+	}
+	return 0
+}
+
 // Mark begins a new measurement of Load's Peak, and makes the pool call
 // Config.Waiting, once, when more than busy requests are being served. If that
 // is so already, it is called now.
@@ -61,6 +72,7 @@ type gauge struct {
 	busy, peak int
 	slots      int // as in Load
 	alarm      int // more than this rings, once
+	wear       wearing
 }
 
 // recount is for another list of workers.

@@ -26,6 +26,10 @@ type WorkerStatus struct {
 	LastError error     // of the last failure, however long ago
 	Draining  bool      // it has left the list and finishes its requests
 	Came      uint64    // leases that the Pool had given when the address came into the list: tells a process from its successor there
+	Signs     uint64    // of life, ever: pieces of answers, and requests that it ended well
+	AtClient  int       // of Load, requests at which it is the client's turn
+	Taken     uint64    // requests that it was given since it came, if they are counted (Wear)
+	Worn      bool      // that is its share
 }
 
 // Counts are totals since the Pool was made.
@@ -59,6 +63,7 @@ func (p *Pool) Status() Status {
 }
 
 func (w *Worker) status(now time.Time) WorkerStatus {
+	counted := w.counter.since(w.born)
 	s := WorkerStatus{
 		Endpoint:  w.Endpoint(),
 		Load:      w.Load(),
@@ -69,6 +74,10 @@ func (w *Worker) status(now time.Time) WorkerStatus {
 		LastError: w.cause,
 		Draining:  w.gone,
 		Came:      w.born,
+		Signs:     w.signs.Load() + w.well,
+		AtClient:  int(w.atClient.Load()),
+		Taken:     counted.taken,
+		Worn:      counted.worn(),
 	}
 	if w.health.cooling(now) {
 		s.Cooling = w.health.until

@@ -36,11 +36,17 @@ type Worker struct {
 	health  health
 	served  uint64 // requests that have ended here
 	failed  uint64 // those of them that the worker failed
+	well    uint64 // those that it ended well, without those of its predecessor at the address
 	cause   error  // of the last failure
 	logged  time.Time
 	silent  int           // failures since then that were not logged
 	givenUp uint64        // of served, those whose answer nobody waited for
 	idle    chan struct{} // closed when it has left the list and ended its last request; nil if nobody waits for that
+	counter counter
+
+	signs    atomic.Uint64 // of life
+	atClient atomic.Int64  // requests at which it is the client's turn
+	hung     atomic.Uint64 // the leases up to this turn hang, if they have not ended; changed under pool.mu only
 }
 
 // Endpoint returns where the worker is. MaxLoad is the one in force, -1 if

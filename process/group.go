@@ -43,6 +43,7 @@ type place struct {
 	retire chan struct{}
 	gone   bool // retire is closed
 	old    bool // to be retired when another one is ready in its place
+	load   int  // what its process has to do, when plan is asked
 	proved bool // one of its processes has been ready
 }
 
@@ -179,6 +180,7 @@ func (g *Group) settle() {
 	if g.ended {
 		return
 	}
+	g.askLoads()
 	add, retire := plan(g.places, g.want)
 	for _, p := range retire {
 		p.gone = true
@@ -195,6 +197,19 @@ func (g *Group) settle() {
 			g.spec.log().Error("process not started", slog.String("backend", g.spec.Name), slog.Any("err", err), slog.Duration("again_in", retryAfter))
 			g.retryLater()
 			return
+		}
+	}
+}
+
+// askLoads finds out what the processes have to do, if plan will have to choose
+// among them. g.mu is held.
+func (g *Group) askLoads() {
+	if g.spec.Load == nil || !surplus(g.places, g.want) {
+		return
+	}
+	for _, p := range g.places {
+		if p.view.State == Ready && !p.gone {
+			p.load = g.spec.Load(p.slot.member(p.view.PID))
 		}
 	}
 }

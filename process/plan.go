@@ -1,6 +1,9 @@
 package process
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // plan decides which slots a group needs: how many more, and which of those
 // that there are it does not need any more.
@@ -28,15 +31,26 @@ func plan(places []*place, want int) (add int, retire []*place) {
 	return max(want-len(fresh), 0), retire
 }
 
+// surplus reports whether there are more slots than are wanted.
+func surplus(places []*place, want int) bool {
+	n := 0
+	for _, p := range places {
+		if !p.gone {
+			n++
+		}
+	}
+	return n > want
+}
+
 // worst returns the n slots that can be done without best: those that are not
-// ready, and of the others the youngest.
+// ready, and of the others those with the least to do, the youngest first.
 func worst(places []*place, n int) []*place {
 	if n <= 0 {
 		return nil
 	}
 	order := slices.Clone(places)
 	slices.Reverse(order)
-	slices.SortStableFunc(order, func(a, b *place) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(order, func(a, b *place) int { return cmp.Or(rank(a)-rank(b), busy(a)-busy(b)) })
 	return order[:n]
 }
 
@@ -48,4 +62,12 @@ func rank(p *place) int {
 		return 1
 	}
 	return 0
+}
+
+// busy returns what a process has to do: one that takes no requests yet, nothing.
+func busy(p *place) int {
+	if p.view.State != Ready {
+		return 0
+	}
+	return p.load
 }

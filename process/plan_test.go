@@ -64,6 +64,38 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// Of those that are ready the one with the least to do goes first.
+func TestPlanGoesByLoad(t *testing.T) {
+	tests := []struct {
+		name, there string
+		loads       []int
+		want        int
+		retire      []int
+	}{
+		{"the idle one, though it is the oldest", "RRR", []int{0, 1, 1}, 2, []int{0}},
+		{"the one with less to do", "RRR", []int{7, 3, 9}, 2, []int{1}},
+		{"among equals the youngest", "RRR", []int{2, 2, 2}, 2, []int{2}},
+		{"what is not ready first, whatever it had to do", "RSR", []int{0, 5, 1}, 1, []int{1, 0}},
+		{"the same among old ones", "rrR", []int{0, 4, 0}, 2, []int{0}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			all := places(tt.there)
+			for i, p := range all {
+				p.load = tt.loads[i]
+			}
+			var got []int
+			_, retire := plan(all, tt.want)
+			for _, p := range retire {
+				got = append(got, p.slot.n)
+			}
+			if fmt.Sprint(got) != fmt.Sprint(tt.retire) {
+				t.Errorf("plan(%s with loads %v, %d) retires %v, want %v", tt.there, tt.loads, tt.want, got, tt.retire)
+			}
+		})
+	}
+}
+
 // However a restart goes, as many processes take requests as before, or as are
 // wanted.
 func TestPlanLosesNothing(t *testing.T) {

@@ -153,6 +153,31 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// The group asks what its processes have to do when it has to choose among
+// them, and not before.
+func TestWantGoesByLoad(t *testing.T) {
+	load := map[int]int{0: 1, 1: 0, 2: 1} // by slot
+	asked := 0
+	spec := Spec{Load: func(m Member) int {
+		if asked++; m.PID == 0 || m.Address == "" {
+			t.Errorf("asked about %+v", m)
+		}
+		return load[m.Slot]
+	}}
+	inBubble(t, spec, 3, obedient(time.Second), func(t *testing.T, g *Group, st *stage) {
+		time.Sleep(10 * time.Second)
+		g.Want(3)
+		if asked != 0 {
+			t.Errorf("asked %d times while there was nothing to choose", asked)
+		}
+		g.Want(2)
+		time.Sleep(10 * time.Second)
+		if ready, _ := g.members(); len(ready) != 2 || ready[0].Slot != 0 || ready[1].Slot != 2 {
+			t.Errorf("%v take requests, want slots 0 and 2, which have some", ready)
+		}
+	})
+}
+
 // A process that drains and dies is not replaced, and nobody waits for it.
 func TestDiesWhileDraining(t *testing.T) {
 	idle := func(ctx context.Context, _ Member) { <-ctx.Done() }
@@ -307,6 +332,26 @@ func TestAbort(t *testing.T) {
 		s := g.Status()[0]
 		if s.State != Ready || s.PID != 101 || s.Last.Reason != "no answer for 5s (killed by SIGKILL (killed))" {
 			t.Errorf("Status = %+v, %+v", s, s.Last)
+		}
+	})
+}
+
+// A process that hangs while it drains is ended in the same way, and no other
+// follows.
+func TestAbortWhileDraining(t *testing.T) {
+	idle := func(ctx context.Context, _ Member) { <-ctx.Done() }
+	deaf := func(_ int, f *fake) string { close(f.ready); time.Sleep(never); return "" }
+	inBubble(t, Spec{Idle: idle, DrainTimeout: -1, AbortTimeout: 3 * time.Second}, 1, deaf, func(t *testing.T, g *Group, st *stage) {
+		time.Sleep(10 * time.Second)
+		g.Want(0)
+		time.Sleep(10 * time.Second)
+		g.Abort(100, "no answer for 5s")
+		time.Sleep(10 * time.Second)
+		if told := st.told(0); told != "SIGABRT 20s, kill 23s" {
+			t.Errorf("told %q", told)
+		}
+		if n := len(g.Status()); n != 0 || st.count() != 1 {
+			t.Errorf("%d slots are left, %d processes were started, want 0, 1", n, st.count())
 		}
 	})
 }

@@ -34,6 +34,7 @@ type slot struct {
 	readyAt time.Time // zero if it was not
 	pause   time.Duration
 	tried   time.Duration // how long those before the process have run that have Finished
+	killed  tally         // its processes, by others
 	hung    string        // why the process is taken for hung
 	useless *startError   // why it was killed, if it was
 	inLoop  bool          // and it was said

@@ -67,11 +67,11 @@ func manyFakes(t *testing.T, spec Spec, slots int, play func(n int, f *fake) str
 			case reason = <-played:
 			case reason = <-killed:
 			}
-			f.exited <- Exit{PID: 100 + n, At: time.Now(), Ran: time.Since(st.begin) - f.started, Reason: reason, clean: reason == "exit status 0"}
+			f.exited <- Exit{PID: 100 + n, At: time.Now(), Ran: time.Since(st.begin) - f.started, Reason: reason, clean: reason == "exit status 0", forced: reason == killedWord}
 		}()
 		return &child{pid: 100 + n, ready: f.ready, exited: f.exited,
 			signal: func(s syscall.Signal) { note(signalName(s)); f.signals <- s },
-			kill:   func() { note("kill"); killed <- "killed by SIGKILL (killed)" },
+			kill:   func() { note("kill"); killed <- killedWord },
 			output: func() []string { return []string{"some output"} },
 		}, nil
 	}
@@ -100,6 +100,8 @@ func (st *stage) starts() (all []time.Duration) {
 	}
 	return all
 }
+
+const killedWord = "killed by SIGKILL (killed)"
 
 // never is how long a fake lives that does not end by itself; its goroutine is
 // left to the end of the bubble's time.

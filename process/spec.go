@@ -85,6 +85,11 @@ type Spec struct {
 	// sends that at once.
 	Idle func(ctx context.Context, m Member)
 
+	// Load returns how much a process has to do now. When there are more
+	// processes than are wanted, those with the least go first. It must not
+	// block, nor call the group. Nil: that is not known.
+	Load func(m Member) int
+
 	// DrainTimeout bounds Idle. Zero means DefaultDrainTimeout; negative, no
 	// limit.
 	DrainTimeout time.Duration

@@ -132,13 +132,12 @@ type Backoff struct {
 
 // after decides about a death: deaths is the number in a row before it, ready
 // how long the process had been ready, and wilful whether it ended with exit
-// status 0, or because somebody sent it a signal. It returns the number in a row
+// status 0. It returns the number in a row
 // now, the pause until the next start, and whether they are too many.
 //
 // A process that ends by itself and without complaint after some time has
 // done its share, as php-cgi after PHP_FCGI_MAX_REQUESTS or a Plack
-// application that was asked to (psgix.harakiri), and one that somebody kills
-// is not to blame: neither is a death in a row.
+// application that was asked to (psgix.harakiri): that is no death in a row.
 func (b Backoff) after(deaths int, ready time.Duration, wilful bool) (row int, wait time.Duration, tooMany bool) {
 	healthy, least := b.healthy(), b.least()
 	if healthy >= 0 && ready >= healthy || wilful && ready > 0 && ready >= least {

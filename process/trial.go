@@ -25,7 +25,7 @@ type Trial struct {
 const finishedPause = 50 * time.Millisecond
 
 // after decides about the end of the process as Backoff.after does, if it has
-// not Finished.
+// not Finished, and nobody has killed it.
 func (s *slot) after(exit *Exit, ready time.Duration) (row int, wait time.Duration, tooMany bool) {
 	finished := s.spec.Trial.Finished
 	if exit.clean && s.useless == nil && finished != nil && finished(*exit) {
@@ -34,7 +34,11 @@ func (s *slot) after(exit *Exit, ready time.Duration) (row int, wait time.Durati
 		return 0, max(finishedPause-exit.Ran, 0), false
 	}
 	s.tried = 0
-	return s.spec.Backoff.after(s.Deaths, ready, exit.clean || exit.forced && s.useless == nil)
+	if exit.forced && s.useless == nil && ready >= killedReady {
+		s.killed, wait = s.killed.another(exit.At, s.spec.Backoff.least())
+		return 0, wait, false
+	}
+	return s.spec.Backoff.after(s.Deaths, ready, exit.clean)
 }
 
 // onTrial reports whether the process has not run for long enough to be ready.
