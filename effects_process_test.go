@@ -140,6 +140,7 @@ func effectUser(t *testing.T) {
 func effectGroup(t *testing.T) {
 	g := asNobody(t, func(c *config.Config) { c.Backends[0].As = config.Account{User: "nobody", Group: "12345"} })
 	g.contains("/status", "Gid:\t12345\t12345\t12345\t12345")
+	g.contains("/status", "Groups:\t12345 \n") // the account's own is not one of them
 }
 
 func effectChroot(t *testing.T) {

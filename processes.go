@@ -120,7 +120,7 @@ func amount(text string) uint64 {
 }
 
 // credentialOf finds out as whom processes run, nil for ourselves. They are in
-// all groups of the account, and in no others.
+// all groups that the account is a member of, and in no others.
 func credentialOf(as config.Account) (*process.Credential, error) {
 	if as.User == "" {
 		return nil, nil
@@ -128,6 +128,15 @@ func credentialOf(as config.Account) (*process.Credential, error) {
 	account, err := lookup(as.User, user.Lookup, lookUID)
 	if err != nil {
 		return nil, fmt.Errorf("there is no user %q on this machine", as.User)
+	}
+	if as.Group != "" {
+		group, err := lookup(as.Group, user.LookupGroup, lookGID)
+		if err != nil {
+			return nil, fmt.Errorf("there is no group %q on this machine", as.Group)
+		}
+		with := *account
+		with.Gid = group.Gid // in the place of the account's own, as for initgroups(3)
+		account = &with
 	}
 	c, err := credential(account)
 	if err != nil {
@@ -140,16 +149,7 @@ func credentialOf(as config.Account) (*process.Credential, error) {
 			}
 		}
 	}
-	if as.Group == "" {
-		return c, nil
-	}
-	group, err := lookup(as.Group, user.LookupGroup, lookGID)
-	if err != nil {
-		return nil, fmt.Errorf("there is no group %q on this machine", as.Group)
-	}
-	gid, err := strconv.ParseUint(group.Gid, 10, 32)
-	c.GID = uint32(gid)
-	return c, err
+	return c, nil
 }
 
 // lookup finds what a name, or else a number, stands for.
