@@ -38,6 +38,10 @@ var applicationPaths = map[string]cgi.HandlerFunc{
 		time.Sleep(30 * time.Millisecond)
 		fmt.Fprint(w, os.Getpid())
 	},
+	"/held": func(_ context.Context, w cgi.ResponseWriter, _ *cgi.Request) {
+		time.Sleep(300 * time.Millisecond)
+		fmt.Fprint(w, os.Getpid())
+	},
 	"/stderr": func(_ context.Context, w cgi.ResponseWriter, r *cgi.Request) {
 		fmt.Fprintln(cgi.Stderr(w), "a word from the application")
 	},

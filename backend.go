@@ -53,7 +53,7 @@ func startBackend(cfg config.Backend, root string, ours []string, log *slog.Logg
 		if maxLoad == 0 {
 			maxLoad = perWorker
 		}
-		source = groupSource{b.group, &b.recycler, b.client}
+		source = groupSource{b}
 	}
 	c := pool.Config{Name: cfg.Name, MaxLoad: maxLoad, MaxQueue: cfg.Queue.Max, QueueTimeout: cfg.Queue.Timeout, Log: log}
 	if b.scaler != nil {
@@ -182,13 +182,9 @@ func (b *backend) removeDir() {
 	}
 }
 
-// A groupSource tells a pool, a recycler and a client where the processes of a
-// group are that are ready.
-type groupSource struct {
-	group    *process.Group
-	recycler *recycler
-	client   *fastcgi.Client
-}
+// A groupSource tells the pool of a backend, its recycler and its client where
+// the processes are that are ready, and what to expect when none is.
+type groupSource struct{ *backend }
 
 // Watch implements pool.Source.
 func (s groupSource) Watch(ctx context.Context, set func([]pool.Endpoint)) error {
@@ -206,5 +202,6 @@ func (s groupSource) Watch(ctx context.Context, set func([]pool.Endpoint)) error
 			list = append(list, whereIs(m))
 		}
 		set(list)
+		s.pool.Expect(outlook(s.group.Outlook()))
 	})
 }

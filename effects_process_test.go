@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/internal/testpeer"
 )
 
 // editProcesses runs a Server with the application and edited processes.
@@ -140,7 +141,7 @@ func effectUser(t *testing.T) {
 func effectGroup(t *testing.T) {
 	g := asNobody(t, func(c *config.Config) { c.Backends[0].As = config.Account{User: "nobody", Group: "12345"} })
 	g.contains("/status", "Gid:\t12345\t12345\t12345\t12345")
-	g.contains("/status", "Groups:\t12345 \n") // the account's own is not one of them
+	g.contains("/status", "Groups:\t12345 ") // the account's own is not one of them
 }
 
 func effectChroot(t *testing.T) {
@@ -188,7 +189,6 @@ func effectNoNewPrivileges(t *testing.T) {
 func TestFirstRequestsStartOne(t *testing.T) {
 	g := startEdited(t, func(c *config.Config) {
 		c.Backends[0].Processes = config.Processes{Min: 0, Max: 8, Scales: true}
-		c.Backends[0].MaxLoad = 1000 // so that one is enough
 	})
 	const many = 200
 	var came []<-chan reply
@@ -202,6 +202,27 @@ func TestFirstRequestsStartOne(t *testing.T) {
 	}
 	if n := g.count("process started"); n != 1 {
 		t.Errorf("%d processes were started for %d requests at once, want 1", n, many)
+	}
+}
+
+// A real program that serves one request at a time, and nobody has said so:
+// others are started for those that wait in it.
+func TestSlowRequestsStartMore(t *testing.T) {
+	perl := testpeer.NeedPerl(t, "FCGI", "libfcgi-perl")
+	const app = `use FCGI; my $r = FCGI::Request(); while ($r->Accept() >= 0) { select(undef, undef, undef, 0.3); print "Content-Type: text/plain\r\n\r\n$$" }`
+	g := startEdited(t, func(c *config.Config) {
+		c.Backends[0].Command = []string{perl, "-e", app}
+		c.Backends[0].Processes = config.Processes{Min: 1, Max: 3, Scales: true}
+	})
+	g.get("/")
+	if n := g.count("process started"); n != 1 {
+		t.Errorf("%d processes were started for one request, want 1", n)
+	}
+	c := newCrowd(g, 6, "GET", "")
+	await(t, "three processes", func() bool { return g.count("process ready") == 3 })
+	c.end()
+	if n := c.bad.Load(); n > 0 {
+		t.Errorf("%d requests failed, the first: %s", n, *c.first.Load())
 	}
 }
 

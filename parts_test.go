@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/fastcgi"
 	"github.com/sluice-gateway/sluice/internal/testpeer"
 	"github.com/sluice-gateway/sluice/process"
 )
@@ -294,9 +295,8 @@ func (l *life) awaitSuccessor(killed, whole int) {
 	}
 }
 
-// recoveryTime is enough for any of them to start. It is less than a connection
-// that we keep to a process of one at a time may occupy it.
-const recoveryTime = 3 * time.Second
+// recoveryTime is enough for any of them to start, also if it crashes once more.
+const recoveryTime = 15 * time.Second
 
 // end ends the Server, and wants nothing to be left.
 func (l *life) end() {
@@ -443,7 +443,7 @@ func TestPartIsReadyWhenItHasAnswered(t *testing.T) {
 		for range 3 {
 			begin := time.Now()
 			l.get()
-			if took := time.Since(begin); took > recoveryTime {
+			if took := time.Since(begin); took > fastcgi.DefaultIdleTimeout/2 {
 				t.Fatalf("an answer took %v\n%s", took, l.g.log)
 			}
 		}

@@ -182,11 +182,10 @@ func mostProcesses(cfg config.Backend) int {
 }
 
 // ruleOf says how the number of processes follows the load. perProcess is how
-// many requests one takes at a time, 0 if that is not known: then the next one
-// is started when each has one.
+// many requests one takes at a time, 0 if that is not known.
 func ruleOf(cfg config.Backend, perProcess int) scale.Rule {
 	most := mostProcesses(cfg)
-	r := scale.Rule{Min: most, Max: most, Per: cmp.Or(perProcess, 1), Idle: cfg.Processes.IdleTimeout}
+	r := scale.Rule{Min: most, Max: most, Per: perProcess, Idle: cfg.Processes.IdleTimeout}
 	if cfg.Processes.Scales {
 		r.Min, r.Spare = cfg.Processes.Min, cfg.Processes.Spare
 	}

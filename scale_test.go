@@ -19,6 +19,7 @@ import (
 // it was wanted.
 type farm struct {
 	takes   time.Duration // to start
+	each    int           // requests that one is given at a time; 0: as many as the pool likes
 	changed chan struct{} // room for one
 
 	mu sync.Mutex
@@ -69,7 +70,7 @@ func (f *farm) Watch(ctx context.Context, set func([]pool.Endpoint)) error {
 		ready = n
 		var list []pool.Endpoint
 		for i := range n {
-			list = append(list, pool.Endpoint{Network: "unix", Address: strconv.Itoa(i), MaxLoad: 1})
+			list = append(list, pool.Endpoint{Network: "unix", Address: strconv.Itoa(i), MaxLoad: f.each})
 		}
 		set(list)
 		select {
@@ -89,7 +90,7 @@ type scaled struct {
 }
 
 func newScaled(t *testing.T, r scale.Rule) *scaled {
-	s := &scaled{farm: &farm{takes: 100 * time.Millisecond, changed: make(chan struct{}, 1)}, scaler: newScaler(r)}
+	s := &scaled{farm: &farm{takes: 100 * time.Millisecond, each: r.Per, changed: make(chan struct{}, 1)}, scaler: newScaler(r)}
 	if n := r.Floor(); n > 0 {
 		s.n, s.most, s.started = n, n, n
 	}
@@ -136,6 +137,57 @@ func TestOnDemandStartsOne(t *testing.T) {
 		if n := s.now().n; n != 0 {
 			t.Errorf("%d processes after an hour, want 0", n)
 		}
+	})
+}
+
+// The same if nobody has said how many requests a process takes at a time, and
+// for as many as it is given at once.
+func TestOnDemandStartsOneUnsaid(t *testing.T) {
+	for _, takes := range []time.Duration{time.Millisecond / 4, 40 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScaled(t, scale.Rule{Max: 16, Idle: time.Minute})
+			s.requests(t, 200, takes).Wait()
+			s.requests(t, 200, takes).Wait()
+			if p := s.now(); p.started != 1 || s.served.Load() != 400 {
+				t.Errorf("%v each: %d processes started, %d requests served, want 1, 400; wanted %v", takes, p.started, s.served.Load(), p.wantings)
+			}
+		})
+	}
+}
+
+// Processes that serve one request at a time, and nobody has said so: the
+// others wait in them.
+func TestUnsaidSlowRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScaled(t, scale.Rule{Min: 1, Max: 8, Idle: time.Minute})
+		time.Sleep(time.Second)
+		var busy [8]chan struct{} // of each process, full while it serves
+		for i := range busy {
+			busy[i] = make(chan struct{}, 1)
+		}
+		var clients sync.WaitGroup
+		begin := time.Now()
+		for range 8 {
+			clients.Go(func() {
+				for time.Since(begin) < 10*time.Second {
+					l, err := s.pool.Acquire(t.Context(), 0, nil)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					n, _ := strconv.Atoi(l.Worker().Endpoint().Address)
+					busy[n] <- struct{}{}
+					time.Sleep(200 * time.Millisecond)
+					<-busy[n]
+					l.Release(nil)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		if n := s.now().n; n != 8 {
+			t.Errorf("%d processes for 8 clients of requests of 200 ms after a second, want 8", n)
+		}
+		clients.Wait()
 	})
 }
 

@@ -16,11 +16,10 @@ func (t *turn) exchange(b *Backend) (again string, no *refusal) {
 	var tried pool.Tried
 	var last *refusal
 	for asked, refused := 0, 0; ; {
-		lease, err := b.Pool.Acquire(t.ctx, 0, &tried)
-		if errors.Is(err, pool.ErrTried) && isStale(last.err()) {
-			tried = pool.Tried{} // the same worker, if there is no other
-			lease, err = b.Pool.Acquire(t.ctx, 0, &tried)
+		if isStale(last.err()) {
+			tried.Again() // the same worker, if there is no other
 		}
+		lease, err := b.Pool.Acquire(t.ctx, 0, &tried)
 		if err != nil {
 			return "", t.noWorker(b, err, last)
 		}
@@ -74,6 +73,9 @@ func (t *turn) noWorker(b *Backend, err error, last *refusal) *refusal {
 	}
 	no := refuse(http.StatusServiceUnavailable, err, "")
 	no.backend = b.Name
+	if e, ok := errors.AsType[*pool.QueueError](err); ok && e.Err == pool.ErrDown {
+		no.hint, no.after = downHint, e.After
+	}
 	return no
 }
 

@@ -187,6 +187,30 @@ func TestNoWorker(t *testing.T) {
 	}
 }
 
+// Where it is known when there may be a worker again, the client is told, and
+// the operator why there is none.
+func TestNoWorkerForLong(t *testing.T) {
+	p := pool.New(pool.Config{Name: "app"})
+	defer p.Close()
+	p.Expect(pool.Outlook{Next: time.Now().Add(90 * time.Second), Err: errors.New("exit status 7")})
+	g := newRig(t, func(g *rig) { g.backend.Pool = p })
+	resp := g.want(503, "", "GET", "/", nil)
+	if got := resp.Header.Get("Retry-After"); got != "90" {
+		t.Errorf("Retry-After is %q, want 90", got)
+	}
+	g.logged("request failed", "status=503", "backend=app", "has no worker", "exit status 7", "hint=")
+}
+
+func TestRetryAfter(t *testing.T) {
+	for after, want := range map[time.Duration]string{
+		0: retryAfter, -time.Second: retryAfter, 1: "1", time.Second: "1", time.Second + 1: "2", time.Minute: "60",
+	} {
+		if got := (&refusal{after: after}).retryAfter(); got != want {
+			t.Errorf("after %v: %q, want %q", after, got, want)
+		}
+	}
+}
+
 func TestScriptsThatPrintNonsenseDoNotCoolWorkersDown(t *testing.T) {
 	w := worker(t, hello)
 	nonsense := script(t, func(map[string]string) []byte { return stdout("nonsense\r\n\r\n") })

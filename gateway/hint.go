@@ -9,6 +9,10 @@ import (
 	"github.com/sluice-gateway/sluice/cgi"
 )
 
+// downHint says what to do when there is no worker, and none will come soon. The
+// error has the reason.
+const downHint = "the lines about its processes, above, have the last words of each; the next one is started by itself"
+
 // hint says to the operator what to do about a failed attempt.
 func hint(err error, worker string) string {
 	switch {

@@ -42,8 +42,9 @@ const (
 	// application can make lead in a circle.
 	maxRedirects = 5
 
-	// retryAfter is what clients are told to wait when all workers are busy,
-	// in seconds: about as long as a person does before trying again.
+	// retryAfter is what clients are told to wait when it is not known when
+	// there will be a worker, in seconds: about as long as a person does before
+	// trying again.
 	retryAfter = "5"
 
 	// shownPath is how much of a path a log line repeats, in bytes.

@@ -58,7 +58,7 @@ func explain(status int) string {
 	case http.StatusBadGateway:
 		return "The application behind this site did not answer properly. Trying again in a moment may help."
 	case http.StatusServiceUnavailable:
-		return "The site is busy. Please try again in a few seconds."
+		return "The site cannot answer just now. Please try again in a little while."
 	case http.StatusGatewayTimeout:
 		return "The application behind this site took too long. Trying again in a moment may help."
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
 )
@@ -14,9 +15,10 @@ import (
 // A refusal is an answer that the gateway gives itself.
 type refusal struct {
 	status int
-	cause  error  // for the operator
-	hint   string // what the operator can do; may be empty
-	allow  string // of a 405
+	cause  error         // for the operator
+	hint   string        // what the operator can do; may be empty
+	allow  string        // of a 405
+	after  time.Duration // of a 503: it is of no use to try before; 0: not known
 
 	backend, worker string // of whom it speaks; may be empty
 }
@@ -27,6 +29,14 @@ func (no *refusal) err() error {
 		return nil
 	}
 	return no.cause
+}
+
+// retryAfter returns after how many seconds to try again.
+func (no *refusal) retryAfter() string {
+	if no.after <= 0 {
+		return retryAfter
+	}
+	return strconv.FormatInt(int64((no.after+time.Second-1)/time.Second), 10)
 }
 
 func refuse(status int, cause error, hint string) *refusal {
@@ -94,7 +104,7 @@ func (t *turn) refuse(no *refusal) {
 		}
 		h = append(h, cgi.Field{Name: "Allow", Value: allow})
 	case http.StatusServiceUnavailable:
-		h = append(h, cgi.Field{Name: "Retry-After", Value: retryAfter})
+		h = append(h, cgi.Field{Name: "Retry-After", Value: no.retryAfter()})
 	}
 	if t.w.WriteHeader(no.status, h) == nil && t.r.Method != http.MethodHead {
 		t.w.Write(page)

@@ -51,13 +51,59 @@ func choose(dst, ws []*Worker, tried *Tried, now time.Time) choice {
 	return c
 }
 
-// returns says when the first worker with room has cooled down; the zero time
-// if there is none. Waiters must be woken up then: nothing else happens.
-func returns(ws []*Worker, now time.Time) (at time.Time) {
+// An urge is how much a request needs a worker.
+type urge int
+
+const (
+	fresh     urge = iota // it has just come, or waits for less than others do
+	impatient             // it has waited for reluctance
+	desperate             // or else it is refused
+)
+
+// resort returns the worker for a request when none is ready; nil if it is
+// better to wait.
+//
+// Workers that are full keep a request waiting. Those that are cooling down
+// do so as long as there is a better one, which is busy, and only if the
+// request need not be refused instead.
+func (c choice) resort(u urge, cool Cooldown, now time.Time) *Worker {
+	switch {
+	case c.last == nil, !c.better, u == desperate:
+		return c.last
+	case u == impatient && !now.Before(c.last.health.again(cool)):
+		return c.last
+	}
+	return nil
+}
+
+// A moment is the first point in time after another one.
+type moment struct{ now, at time.Time }
+
+func (m *moment) note(t time.Time) {
+	if t.After(m.now) && (m.at.IsZero() || t.Before(m.at)) {
+		m.at = t
+	}
+}
+
+// next returns when the workers look different to somebody who waits, although
+// nothing has happened; the zero time if never.
+func next(ws []*Worker, q *queue, cool Cooldown, now time.Time) time.Time {
+	m := moment{now: now}
+	cooling := false
 	for _, w := range ws {
-		if w.health.cooling(now) && !w.full() && (at.IsZero() || w.health.until.Before(at)) {
-			at = w.health.until
+		if w.health.cooling(now) && !w.full() {
+			cooling = true
+			m.note(w.health.until)
+			m.note(w.health.again(cool))
 		}
 	}
-	return at
+	plain := !cooling // the first that has tried no worker speaks for all of its kind
+	for wt := q.first; wt != nil && (!plain || q.choosy > 0); wt = wt.next {
+		if cooling {
+			m.note(wt.since.Add(reluctance))
+		}
+		m.note(wt.hope)
+		plain = plain || wt.tried.n == 0
+	}
+	return m.at
 }

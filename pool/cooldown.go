@@ -8,7 +8,8 @@ import "time"
 // No timer ends it: a time is compared when a worker is chosen. And it is a
 // preference: no request is refused for it. When every worker is cooling down, the
 // one whose time is up first is used at once; when the others are busy, it is
-// used once the queue is full or a request has waited as long as it may.
+// used by whoever has waited for 100 ms, unless it has failed within those, and
+// at once when the queue is full or a request has waited as long as it may.
 type Cooldown struct {
 	// Min is the time after the first failure. Zero means DefaultCooldownMin;
 	// negative, workers never cool down.
@@ -46,6 +47,16 @@ type health struct {
 	failures int       // in a row
 	until    time.Time // it is cooling down until then
 }
+
+// reluctance is how long a request waits for a better worker than one that is
+// cooling down, and how long that one is not asked after a failure: a worker
+// that is well but failed once is soon of use, and one that fails whatever it gets
+// is given ten requests a second, not all that wait.
+const reluctance = 100 * time.Millisecond
+
+// again returns when a worker that is cooling down may be tried by a request
+// that has waited.
+func (h health) again(c Cooldown) time.Time { return h.until.Add(reluctance - c.pause(h.failures)) }
 
 // cooling reports whether the worker is cooling down. A zero now is a time
 // when no worker is.

@@ -144,35 +144,79 @@ func TestWaiterWokenByCooledWorker(t *testing.T) {
 		p := newPool(t, Config{}, endpoints(2, 1))
 		use(t, p, errBroken)           // a: 1 s
 		held := mustAcquire(t, p, nil) // b
+		time.Sleep(time.Second - 2)
 		r := start(t.Context(), p, nil)
-		time.Sleep(time.Second - 1)
+		time.Sleep(time.Nanosecond)
 		expect(t, "before a returns", r, "waits")
 		time.Sleep(time.Nanosecond)
 		expect(t, "when a returns", r, "a")
-		if r.lease.Waited() != time.Second {
-			t.Errorf("Waited = %v, want 1s", r.lease.Waited())
-		}
-		second := start(t.Context(), p, nil)
-
-		// a fails again: 2 s. Nobody but the timer can wake the second.
-		r.lease.Release(errBroken)
-		time.Sleep(2*time.Second - 1)
-		expect(t, "before a returns again", second, "waits")
-		time.Sleep(time.Nanosecond)
-		expect(t, "when a returns again", second, "a")
+		r.lease.Release(nil)
 		held.Release(nil)
-		second.lease.Release(nil)
+	})
+}
+
+// Nobody waits for long beside a worker that is free, though it failed once;
+// and one that fails always is not given all who wait.
+func TestImpatientWaiters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Cooldown: Cooldown{Min: time.Hour}}, endpoints(2, 1))
+		use(t, p, errBroken)           // a
+		held := mustAcquire(t, p, nil) // b
+		time.Sleep(time.Minute)
+		var waits []*request
+		for range 5 {
+			waits = append(waits, start(t.Context(), p, nil))
+		}
+		for i, r := range waits {
+			time.Sleep(reluctance - 1)
+			expect(t, "before it has waited, or a has rested", r, "waits")
+			time.Sleep(time.Nanosecond)
+			expect(t, "afterwards", r, "a")
+			if i < 3 {
+				r.lease.Release(errBroken)
+			} else if r.lease.Release(nil); i == 3 {
+				expect(t, "when a is well", waits[4], "a")
+				break
+			}
+		}
+		waits[4].lease.Release(nil)
+		held.Release(nil)
+	})
+}
+
+// To one that has waited there is only a worker that it has tried; the next one
+// is woken in its own time.
+func TestImpatientBehindChoosy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Cooldown: Cooldown{Min: time.Hour}}, endpoints(2, 1))
+		var tried Tried
+		mustAcquire(t, p, &tried).Release(errBroken) // a
+		held := mustAcquire(t, p, nil)               // b
+		time.Sleep(time.Minute)
+		choosy := start(t.Context(), p, &tried)
+		time.Sleep(reluctance / 2)
+		plain := start(t.Context(), p, nil)
+		time.Sleep(reluctance - 1)
+		expect(t, "before it has waited", plain, "waits")
+		time.Sleep(time.Nanosecond)
+		expect(t, "afterwards", plain, "a")
+		expect(t, "the one that has tried a", choosy, "waits")
+		held.Release(nil)
+		expect(t, "when b is free", choosy, "b")
+		plain.lease.Release(nil)
+		choosy.lease.Release(nil)
 	})
 }
 
 // The better worker is busy for longer than a request may wait.
 func TestCoolingIsNoReasonToRefuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPool(t, Config{MaxQueue: 2, QueueTimeout: time.Second, Cooldown: Cooldown{Min: time.Minute}}, endpoints(2, 1))
+		const timeout = reluctance / 2
+		p := newPool(t, Config{MaxQueue: 2, QueueTimeout: timeout, Cooldown: Cooldown{Min: time.Minute}}, endpoints(2, 1))
 		use(t, p, errBroken)
 		held := mustAcquire(t, p, nil)
 		first := start(t.Context(), p, nil)
-		time.Sleep(time.Second - time.Nanosecond)
+		time.Sleep(timeout - time.Nanosecond)
 		expect(t, "before its time is up", first, "waits")
 		time.Sleep(time.Nanosecond)
 		expect(t, "when its time is up", first, "a")

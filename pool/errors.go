@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The reasons why Acquire has no worker for a request. The first two come as
+// The reasons why Acquire has no worker for a request. The first three come as
 // a *QueueError.
 var (
 	// ErrQueueFull: as many requests wait as may.
@@ -15,6 +15,9 @@ var (
 
 	// ErrQueueTimeout: the request has waited as long as it may.
 	ErrQueueTimeout = errors.New("pool: no worker in time")
+
+	// ErrDown: there is no worker, and none will come in time.
+	ErrDown = errors.New("pool: no worker, and none to come in time")
 
 	// ErrTried: the request has been to every worker there is. What they
 	// said is the answer.
@@ -27,9 +30,11 @@ var (
 // A QueueError says why a request has waited in vain, or could not wait, and
 // how the workers were at that moment.
 type QueueError struct {
-	Err     error         // ErrQueueFull or ErrQueueTimeout
+	Err     error         // ErrQueueFull, ErrQueueTimeout or ErrDown
 	Backend string        // the pool's name
 	Waited  time.Duration // how long the request has waited
+	After   time.Duration // of an ErrDown: there may be a worker again after that
+	Why     error         // of an ErrDown: why there is none; may be nil
 	Queued  int           // requests that wait, without this one
 	Workers int
 	Cooling int // of Workers, those that are cooling down
@@ -39,6 +44,13 @@ type QueueError struct {
 
 func (e *QueueError) Error() string {
 	var b strings.Builder
+	if e.Err == ErrDown {
+		fmt.Fprintf(&b, "pool: backend %q has no worker, and will not for %v", e.Backend, e.After.Round(time.Millisecond))
+		if e.Why != nil {
+			fmt.Fprintf(&b, ": %v", e.Why)
+		}
+		return b.String()
+	}
 	if e.Err == ErrQueueFull {
 		fmt.Fprintf(&b, "pool: queue of backend %q is full: ", e.Backend)
 	} else {
@@ -63,6 +75,3 @@ func (e *QueueError) Error() string {
 }
 
 func (e *QueueError) Unwrap() error { return e.Err }
-
-// Timeout reports whether the request has waited as long as it may.
-func (e *QueueError) Timeout() bool { return e.Err == ErrQueueTimeout }

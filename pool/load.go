@@ -8,7 +8,6 @@ type Load struct {
 	Workers int           // in the list
 	Busy    int           // requests that those serve
 	Peak    int           // the most that Busy has been since Mark
-	Slots   int           // requests that they take together; -1: no limit
 	Queued  int           // requests that wait
 	Longest time.Duration // how long the first of them has waited
 	Ended   uint64        // requests that have ended, since the Pool was made
@@ -20,14 +19,14 @@ func (p *Pool) Load() Load {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := Load{
-		Workers: len(p.workers), Busy: p.gauge.busy, Peak: p.gauge.peak, Slots: p.gauge.slots,
+		Workers: len(p.workers), Busy: p.gauge.busy, Peak: p.gauge.peak,
 		Queued: p.queue.n, Ended: p.turn - uint64(p.gauge.busy),
 	}
 	for _, w := range p.drained {
 		l.Ended -= uint64(w.Load())
 	}
 	if p.queue.n > 0 {
-		l.Longest = time.Since(p.queue.first.since)
+		l.Longest = time.Since(p.queue.longest())
 	}
 	return l
 }
@@ -70,25 +69,15 @@ func (p *Pool) rise() {
 // nobody has to ask each of them.
 type gauge struct {
 	busy, peak int
-	slots      int // as in Load
 	alarm      int // more than this rings, once
 	wear       wearing
 }
 
 // recount is for another list of workers.
 func (g *gauge) recount(ws []*Worker) {
-	g.busy, g.slots = 0, 0
+	g.busy = 0
 	for _, w := range ws {
 		g.busy += w.Load()
-		g.slots = together(g.slots, w.Endpoint().MaxLoad)
 	}
 	g.peak = max(g.peak, g.busy)
-}
-
-// together adds limits of which -1 is none.
-func together(a, b int) int {
-	if a < 0 || b < 0 {
-		return -1
-	}
-	return a + b
 }

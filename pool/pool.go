@@ -20,8 +20,8 @@ type Config struct {
 	// DefaultMaxQueue; negative, no limit.
 	MaxQueue int
 
-	// QueueTimeout bounds how long one waits. Zero means DefaultQueueTimeout;
-	// negative, no limit.
+	// QueueTimeout bounds how long one waits, all its attempts together. Zero
+	// means DefaultQueueTimeout; negative, no limit.
 	QueueTimeout time.Duration
 
 	// Balancer chooses the worker. Nil means Fair.
@@ -44,9 +44,10 @@ type Config struct {
 // A Pool hands each request a worker. It is safe for concurrent use.
 //
 // A request that finds every worker full, or none at all, waits in a queue;
-// a slot that becomes free goes to the first of the queue that can use it. A later
-// request passes an earlier one only to a worker which the earlier one has
-// tried already.
+// a slot that becomes free goes to the first of the queue that can use it. The
+// order is that in which the requests came: one whose worker failed stands again
+// before those that came after it. A later request passes an earlier one only to
+// a worker which the earlier one has tried already.
 type Pool struct {
 	mu      sync.Mutex
 	closed  bool
@@ -58,6 +59,7 @@ type Pool struct {
 	calm    time.Time // from then on no worker is cooling down; zero if that is past
 	drained []*Worker // left the list with requests that have not ended
 	counts  Counts
+	outlook Outlook
 	config  Config             // the defaults filled in
 	stop    context.CancelFunc // ends the source; nil without one
 
@@ -87,7 +89,7 @@ func New(c Config) *Pool {
 // the Balancer.
 //
 // If tried is not nil, no worker that is in it is chosen, and the chosen one
-// is added. Acquire does not keep it.
+// is added; what its request has waited before counts. Acquire does not keep it.
 //
 // The error is a *QueueError, ErrTried, ErrClosed, or wraps the cause of ctx's
 // end. Only a wait looks at ctx, and a lease that came in the same moment wins:
@@ -138,46 +140,37 @@ func (p *Pool) take(key uint64, tried *Tried) (Lease, *waiter, error) {
 	if p.queue.n > 0 && !now.IsZero() {
 		p.dispatch(now) // a worker may have cooled down before the timer says so
 	}
-	w, err := p.pick(key, tried, now, false)
+	place := p.turn + p.counts.Queued + 1 // each request that came before has added to one of them
+	if tried != nil && tried.place == 0 {
+		tried.place = place
+	}
+	w, err := p.pick(key, tried, now, fresh)
 	switch {
-	case err != nil:
-		return Lease{}, nil, err
 	case w != nil:
 		l := p.give(w)
 		if p.gauge.busy > p.gauge.peak {
 			p.rise()
 		}
 		return l, nil, nil
-	case p.queue.n >= p.config.MaxQueue && !p.relieve(now):
-		p.counts.Refused++
-		return Lease{}, nil, p.queueError(ErrQueueFull, 0)
+	case err != nil && !p.changing():
+		return Lease{}, nil, err
 	}
-	wt := &waiter{key: key, first: p.queue.n == 0, since: time.Now(), done: make(chan struct{})}
-	if tried != nil {
-		wt.tried = *tried
-	}
-	p.counts.Queued++
-	p.queue.push(wt)
-	p.arm(now)
-	return Lease{}, wt, nil
+	wt, err := p.enqueue(newWaiter(key, place, tried), now, err)
+	return Lease{}, wt, err
 }
 
 // pick returns the worker for a request; nil if it has to wait.
-//
-// Workers that are full keep a request waiting. Those that are cooling down
-// do so only as long as there is a better one, which is busy, and only if the
-// request need not be refused instead: not as a last resort.
-func (p *Pool) pick(key uint64, tried *Tried, now time.Time, resort bool) (*Worker, error) {
+func (p *Pool) pick(key uint64, tried *Tried, now time.Time, u urge) (*Worker, error) {
 	c := choose(p.ready, p.workers, tried, now)
 	switch n := len(c.ready); {
+	case c.tried && tried.again:
+		return p.pick(key, nil, now, u)
 	case c.tried:
 		return nil, ErrTried
 	case n > 1:
 		return c.ready[p.config.Balancer.Pick(key, c.ready)], nil
 	case n == 1:
 		return c.ready[0], nil
-	case c.better && !resort:
-		return nil, nil
 	}
-	return c.last, nil
+	return c.resort(u, p.config.Cooldown, now), nil
 }

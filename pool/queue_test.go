@@ -58,7 +58,7 @@ func TestQueueFull(t *testing.T) {
 			t.Errorf("Acquire = %v, want ErrQueueFull", err)
 		}
 		e, ok := errors.AsType[*QueueError](err)
-		if !ok || e.Queued != 2 || e.Load != 4 || e.Slots != 4 || e.Workers != 2 || e.Timeout() {
+		if !ok || e.Queued != 2 || e.Load != 4 || e.Slots != 4 || e.Workers != 2 {
 			t.Errorf("Acquire = %#v", err)
 		}
 		for _, l := range held {
@@ -90,7 +90,7 @@ func TestQueueTimeout(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		expect(t, "when its time is up", first, `pool: queue of backend "php": no worker in 10s: 1 requests wait, `+
 			`1 of 1 slots busy (more workers or a larger max_load would take them)`)
-		if e, ok := errors.AsType[*QueueError](first.err); !ok || !e.Timeout() || e.Waited != 10*time.Second ||
+		if e, ok := errors.AsType[*QueueError](first.err); !ok || e.Waited != 10*time.Second ||
 			!errors.Is(first.err, ErrQueueTimeout) {
 			t.Errorf("Acquire = %#v", first.err)
 		}
@@ -212,9 +212,6 @@ func TestTriedGoesElsewhere(t *testing.T) {
 		if _, err := p.Acquire(t.Context(), 0, &tried); err != ErrTried {
 			t.Errorf("third Acquire = %v, want ErrTried", err)
 		}
-		if tried.Len() != 2 {
-			t.Errorf("Len = %d, want 2", tried.Len())
-		}
 		a.Release(nil)
 		b.Release(nil)
 	})
@@ -240,6 +237,88 @@ func TestTriedInQueue(t *testing.T) {
 		expect(t, "later request when a has cooled down", later, "a")
 		second.lease.Release(nil)
 		later.lease.Release(nil)
+	})
+}
+
+// A request whose worker failed stands before all that came after it, as if it
+// had waited all the time.
+func TestRetryKeepsItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Cooldown: Cooldown{Min: -1}}, endpoints(2, 1))
+		var tried, others Tried
+		a, b := mustAcquire(t, p, &tried), mustAcquire(t, p, &others)
+		var later []*request
+		for range 3 {
+			later = append(later, start(t.Context(), p, nil))
+		}
+		a.Release(errBroken)
+		expect(t, "the first of the later ones", later[0], "a")
+		retry := start(t.Context(), p, &tried)
+		b.Release(errBroken)
+		expect(t, "the one that came first", retry, "b")
+		second := start(t.Context(), p, &others)
+		if got := p.queue.first.tried.n; got != 1 || p.queue.n != 3 {
+			t.Errorf("%d wait, the first has had %d leases, want 3 and 1", p.queue.n, got)
+		}
+		later[0].lease.Release(nil)
+		expect(t, "the one that came second", second, "a")
+		retry.lease.Release(nil)
+		expect(t, "the second of the later ones", later[1], "b")
+		later[1].lease.Release(nil)
+		expect(t, "the third", later[2], "b")
+		second.lease.Release(nil)
+		later[2].lease.Release(nil)
+	})
+}
+
+// QueueTimeout is for the request, however many workers it is sent to.
+func TestTimeoutIsForAllAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{QueueTimeout: 10 * time.Second, Cooldown: Cooldown{Min: -1}}, endpoints(2, 1))
+		a, b := mustAcquire(t, p, nil), mustAcquire(t, p, nil)
+		var tried Tried
+		first := start(t.Context(), p, &tried)
+		time.Sleep(7 * time.Second)
+		a.Release(nil)
+		expect(t, "the first attempt", first, "a")
+		time.Sleep(time.Minute) // in which it does not wait
+		first.lease.Release(errBroken)
+		second := start(t.Context(), p, &tried)
+		if l := p.Load().Longest; l != 7*time.Second {
+			t.Errorf("Longest = %v, want what it had waited before, 7s", l)
+		}
+		time.Sleep(3*time.Second - 1)
+		expect(t, "before its time is up", second, "waits")
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		if e, ok := errors.AsType[*QueueError](second.err); !ok || !errors.Is(e, ErrQueueTimeout) || e.Waited != 10*time.Second {
+			t.Errorf("then: %v, want ErrQueueTimeout after 10s", second)
+		}
+		if c := p.Status().Counts; c.Waited != 10*time.Second || c.Waits != (Waits{12: 1, 13: 1}) {
+			t.Errorf("Counts = %+v, want waits of 7s and 3s", c)
+		}
+		b.Release(nil)
+	})
+}
+
+// Somebody has waited for longer than who stands first.
+func TestLongestIsNotTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Cooldown: Cooldown{Min: -1}}, endpoints(2, 1))
+		var tried Tried
+		a, b := mustAcquire(t, p, &tried), mustAcquire(t, p, nil)
+		plain := start(t.Context(), p, nil)
+		time.Sleep(time.Second)
+		retry := start(t.Context(), p, &tried)
+		if s := p.Status(); s.Longest != time.Second || p.queue.first.tried.n == 0 {
+			t.Errorf("Longest = %v, want 1s, behind the one that came first", s.Longest)
+		}
+		b.Release(nil)
+		expect(t, "the first", retry, "b")
+		a.Release(nil)
+		expect(t, "the other", plain, "a")
+		plain.lease.Release(nil)
+		retry.lease.Release(nil)
 	})
 }
 
@@ -276,6 +355,9 @@ func TestQueueErrorText(t *testing.T) {
 			`queue of backend "php": no worker in 10s: 3 requests wait, no worker is ready (if it should be, its log says more)`},
 		{"cooling down", QueueError{Err: ErrQueueTimeout, Waited: 1500 * time.Millisecond, Workers: 2, Cooling: 1, Load: 5, Slots: 10},
 			`queue of backend "php": no worker in 1.5s: 0 requests wait, 5 of 10 slots busy, 1 of 2 workers cooling down`},
+		{"none to come", QueueError{Err: ErrDown, After: 57300 * time.Millisecond, Why: errors.New("exit status 1: it wrote nothing")},
+			`backend "php" has no worker, and will not for 57.3s: exit status 1: it wrote nothing`},
+		{"none to come, for no reason", QueueError{Err: ErrDown, After: time.Second}, `backend "php" has no worker, and will not for 1s`},
 		{"no limit", QueueError{Err: ErrQueueTimeout, Waited: time.Second, Workers: 2, Load: 7, Slots: -1},
 			`queue of backend "php": no worker in 1s: 0 requests wait, 7 are being served`},
 	}

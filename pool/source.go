@@ -73,6 +73,7 @@ func (p *Pool) set(list []Endpoint) {
 	added, gone := p.replace(list)
 	p.ready = make([]*Worker, 0, len(p.workers))
 	p.dispatch(p.now())
+	p.giveIn()
 	n := len(p.workers)
 	p.mu.Unlock()
 	p.config.Waiting()

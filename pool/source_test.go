@@ -165,7 +165,9 @@ func TestWaiterHasTriedAll(t *testing.T) {
 
 		c := mustAcquire(t, p, nil)
 		r = start(t.Context(), p, &tried)
-		expect(t, "with nothing but a", r, "pool: every worker was tried")
+		expect(t, "with nothing but a, which may be gone", r, "waits")
+		time.Sleep(newsTime)
+		expect(t, "when nobody said so", r, "pool: every worker was tried")
 		src.set(Static{{"unix", "a", 1}, {"unix", "c", 1}})
 		d := mustAcquire(t, p, &tried)
 		if got := d.Worker().String(); got != "unix:c" {
@@ -176,9 +178,61 @@ func TestWaiterHasTriedAll(t *testing.T) {
 		r = start(t.Context(), p, &tried)
 		expect(t, "with d busy", r, "waits")
 		src.set(Static{{"unix", "a", 1}, {"unix", "c", 1}})
-		expect(t, "with d gone", r, "pool: every worker was tried")
+		expect(t, "with d gone", r, "waits")
+		time.Sleep(newsTime)
+		expect(t, "when the others are still there", r, "pool: every worker was tried")
 		for _, l := range []Lease{b, c, d, e} {
 			l.Release(nil)
+		}
+	})
+}
+
+// A worker fails because it has died, and that is known a moment later than its
+// requests know.
+func TestTriedWaitsForNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, src := watched(t, Config{})
+		src.set(endpoints(1, 1))
+		attempt := func() *request {
+			var tried Tried
+			mustAcquire(t, p, &tried).Release(errBroken)
+			return start(t.Context(), p, &tried)
+		}
+		r := attempt()
+		time.Sleep(newsTime - 1)
+		expect(t, "before the news", r, "waits")
+		src.set(Static{})
+		time.Sleep(time.Second)
+		expect(t, "before there is another one", r, "waits")
+		src.set(endpoints(1, 1))
+		expect(t, "then", r, "a")
+		r.lease.Release(nil)
+
+		r, begin := attempt(), time.Now()
+		<-r.ended
+		if d := time.Since(begin); r.err != ErrTried || d != newsTime {
+			t.Errorf("without news: %v after %v, want ErrTried after %v", r.err, d, newsTime)
+		}
+		var tried Tried
+		mustAcquire(t, p, &tried).Release(nil)
+		tried.Again()
+		again := mustAcquire(t, p, &tried) // the worker is well, and there is no other
+		r = start(t.Context(), p, &tried)
+		again.Release(nil)
+		expect(t, "once more", r, "waits")
+		p.Close()
+		expect(t, "at the end", r, "pool: closed")
+	})
+}
+
+// A list that does not change has no news.
+func TestTriedOfAStaticList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{}, endpoints(1, 1))
+		var tried Tried
+		mustAcquire(t, p, &tried).Release(errBroken)
+		if _, err := p.Acquire(done, 0, &tried); err != ErrTried {
+			t.Errorf("Acquire = %v, want ErrTried at once", err)
 		}
 	})
 }

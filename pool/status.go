@@ -38,6 +38,7 @@ type Counts struct {
 	Queued   uint64 // requests that had to wait
 	Refused  uint64 // because the queue was full
 	TimedOut uint64 // in the queue
+	Down     uint64 // because there was no worker, and none was to come in time
 	Left     uint64 // requests whose context ended in the queue
 
 	// Of the requests that waited and do so no more, however that ended.
@@ -54,7 +55,7 @@ func (p *Pool) Status() Status {
 	s := Status{Backend: p.config.Name, Queued: p.queue.n, Counts: p.counts}
 	s.Counts.Leases = p.turn
 	if p.queue.n > 0 {
-		s.Longest = now.Sub(p.queue.first.since)
+		s.Longest = now.Sub(p.queue.longest())
 	}
 	for _, w := range slices.Concat(p.workers, p.drained) {
 		s.Workers = append(s.Workers, w.status(now))

@@ -1,12 +1,19 @@
 package pool
 
+import "time"
+
 // Tried remembers the workers that a request has been to, so that its next
-// attempt is made elsewhere. The zero Tried is empty and ready to use; it
-// belongs to one request.
+// attempt is made elsewhere, and when it came, so that its next attempt does
+// not begin to wait anew. The zero Tried is empty and ready to use; it belongs
+// to one request.
 type Tried struct {
-	few  [2]trial // enough for an attempt and its retry without an allocation
-	more []trial
-	n    int
+	few   [2]trial // enough for an attempt and its retry without an allocation
+	more  []trial
+	n     int
+	again bool // those may be chosen again
+
+	place  uint64        // among all requests, from 1; 0 if it has not come yet
+	waited time.Duration // in the queue, all attempts together
 }
 
 // A trial is a lease that was used up.
@@ -15,10 +22,12 @@ type trial struct {
 	turn uint64
 }
 
-// Len returns the number of leases the request has had.
-func (t *Tried) Len() int { return t.n }
+// Again says that the workers of the attempts up to now are well: the next
+// attempt may go to one of them, if there is no other.
+func (t *Tried) Again() { t.again = true }
 
 func (t *Tried) add(l Lease) {
+	t.again, t.waited = false, max(t.waited, l.waited)
 	if t.n < len(t.few) {
 		t.few[t.n] = trial{l.w, l.turn}
 	} else {

@@ -6,9 +6,38 @@ import (
 	"time"
 )
 
+// newsTime is how long it may take to be known that a worker is gone which has
+// just failed: longer than a process takes to be buried, and short enough for
+// whoever is told of the failure afterwards. A request that has been to every
+// worker waits for that, if the list may change.
+const newsTime = 100 * time.Millisecond
+
+// enqueue lets a waiter into the queue, if there is room and a use in it. why is
+// set if it has tried all workers there are. The mutex is held.
+func (p *Pool) enqueue(wt *waiter, now time.Time, why error) (*waiter, error) {
+	switch {
+	case p.inVain(wt):
+		return nil, p.noWorkers(wt)
+	case p.queue.n < p.config.MaxQueue || p.relieve(now):
+	case why != nil:
+		return nil, why
+	default:
+		p.counts.Refused++
+		return nil, p.queueError(ErrQueueFull, wt.tried.waited)
+	}
+	if why != nil {
+		wt.hope = time.Now().Add(newsTime)
+	}
+	wt.first = p.queue.n == 0
+	p.counts.Queued++
+	p.queue.push(wt)
+	p.arm(now)
+	return wt, nil
+}
+
 // wait is the time in the queue.
 func (p *Pool) wait(ctx context.Context, wt *waiter) (Lease, error) {
-	timer := time.NewTimer(p.config.QueueTimeout)
+	timer := time.NewTimer(p.config.QueueTimeout - wt.tried.waited)
 	defer timer.Stop()
 	select {
 	case <-wt.done:
@@ -33,7 +62,7 @@ func (p *Pool) giveUp(wt *waiter, cause error) {
 		p.dismiss(wt, Lease{}, fmt.Errorf("pool: wait for a worker of backend %q: %w", p.config.Name, cause))
 		return
 	}
-	if w, _ := p.pick(wt.key, &wt.tried, p.now(), true); w != nil {
+	if w, _ := p.pick(wt.key, &wt.tried, p.now(), desperate); w != nil {
 		p.dismiss(wt, p.give(w), nil)
 		return
 	}
@@ -47,7 +76,7 @@ func (p *Pool) giveUp(wt *waiter, cause error) {
 // is cooling down.
 func (p *Pool) relieve(now time.Time) bool {
 	for wt := p.queue.first; wt != nil && !now.IsZero(); wt = wt.next {
-		if w, _ := p.pick(wt.key, &wt.tried, now, true); w != nil {
+		if w, _ := p.pick(wt.key, &wt.tried, now, desperate); w != nil {
 			p.dismiss(wt, p.give(w), nil)
 			return true
 		}
@@ -62,7 +91,7 @@ func (p *Pool) relieve(now time.Time) bool {
 func (p *Pool) dismiss(wt *waiter, l Lease, err error) {
 	p.queue.remove(wt)
 	l.waited = time.Since(wt.since)
-	p.counts.waited(l.waited)
+	p.counts.waited(l.waited - wt.tried.waited)
 	p.rise()
 	wt.leave(l, err)
 }
@@ -74,8 +103,9 @@ func (p *Pool) dispatch(now time.Time) {
 	for wt := p.queue.first; wt != nil && (!stuck || p.queue.choosy > 0); {
 		next := wt.next
 		if choosy := wt.tried.n > 0; choosy || !stuck {
-			w, err := p.pick(wt.key, &wt.tried, now, false)
+			w, err := p.pick(wt.key, &wt.tried, now, wt.urge(now))
 			switch {
+			case err != nil && p.hopes(wt):
 			case err != nil:
 				p.dismiss(wt, Lease{}, err)
 			case w != nil:
@@ -102,12 +132,29 @@ func (p *Pool) now() time.Time {
 	return now
 }
 
-// arm sets the timer for the next worker that cools down while requests wait.
+// changing reports whether the list of workers may be another one soon.
+func (p *Pool) changing() bool { return p.stop != nil }
+
+// hopes reports whether a waiter that has tried all workers there are waits on:
+// its last one may be gone, and nobody has said so yet.
+func (p *Pool) hopes(wt *waiter) bool {
+	now := time.Now()
+	if wt.hope.IsZero() && p.changing() {
+		wt.hope = now.Add(newsTime)
+	}
+	return now.Before(wt.hope)
+}
+
+// arm sets the timer for the next time at which a waiter may have a worker, or
+// none any more, although nothing happens.
 func (p *Pool) arm(now time.Time) {
-	if p.queue.n == 0 || p.closed {
+	if p.queue.n == 0 || p.closed || now.IsZero() && p.queue.choosy == 0 {
 		return
 	}
-	at := returns(p.workers, now)
+	if now.IsZero() {
+		now = time.Now()
+	}
+	at := next(p.workers, &p.queue, p.config.Cooldown, now)
 	switch {
 	case at.IsZero():
 	case p.timer == nil:

@@ -23,30 +23,6 @@ func WaitBound(i int) time.Duration {
 	return time.Millisecond << i
 }
 
-// Total returns the number of requests in all of them.
-func (w *Waits) Total() (n uint64) {
-	for _, of := range w {
-		n += of
-	}
-	return n
-}
-
-// Within returns how long the given share of the requests waited at most, as
-// far as it can be known: the end of the range in which the last of them is.
-// It is 0 if none waited. Within(0.95) is the 95th percentile, rounded up.
-func (w *Waits) Within(share float64) time.Duration {
-	rest := share * float64(w.Total())
-	if rest <= 0 {
-		return 0
-	}
-	for i, of := range w {
-		if rest -= float64(of); rest <= 0 {
-			return WaitBound(i)
-		}
-	}
-	return forever
-}
-
 // waited notes a wait that has ended.
 func (c *Counts) waited(d time.Duration) {
 	c.Waited += d

@@ -26,6 +26,8 @@ type Group struct {
 	release          func() error  // what is held besides, once
 	launch           func(*slot) (*child, *startError)
 
+	telling chan struct{} // full while a Watch looks and tells
+
 	mu      sync.Mutex
 	started bool
 	ended   bool // Stop has been called
@@ -62,7 +64,8 @@ func NewGroup(spec Spec, n int, dir string) (*Group, error) {
 	if err := spec.checkCount(n); err != nil {
 		return nil, spec.failed(err)
 	}
-	g := &Group{spec: spec, dir: dir, want: n, stop: make(chan struct{}), kill: make(chan struct{}), changed: make(chan struct{}), thread: newThread()}
+	g := &Group{spec: spec, dir: dir, want: n, stop: make(chan struct{}), kill: make(chan struct{}), changed: make(chan struct{}), telling: make(chan struct{}, 1), thread: newThread()}
+	g.spec.Idle = g.told(spec.Idle)
 	g.spec.stopping = new(atomic.Pointer[stopping])
 	g.endStop = sync.OnceFunc(func() { close(g.stop) })
 	g.endKill = sync.OnceFunc(func() { close(g.kill) })

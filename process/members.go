@@ -34,16 +34,20 @@ type Status struct {
 }
 
 // Watch calls set with the processes that take requests, in the order of their
-// slots: at once, and whenever they have changed, until ctx is done. It
-// returns ctx's error.
+// slots: at once, and whenever they or the Outlook have changed, until ctx is
+// done. It returns ctx's error. set must not wait for the group.
 func (g *Group) Watch(ctx context.Context, set func([]Member)) error {
 	var last []Member
+	var outlook Outlook
 	for first := true; ; first = false {
+		g.telling <- struct{}{}
 		members, changed := g.members()
-		if first || !slices.Equal(members, last) {
+		o := g.Outlook()
+		if first || !slices.Equal(members, last) || o != outlook {
 			set(members)
-			last = members
+			last, outlook = members, o
 		}
+		<-g.telling
 		select {
 		case <-changed:
 		case <-ctx.Done():

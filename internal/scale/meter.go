@@ -5,30 +5,52 @@ import "time"
 // A meter measures how long a process takes for a request, while requests wait:
 // then those that are served are always as many, and Little's law tells the
 // rest.
+//
+// Where nobody has said how many requests a process takes, it is given many, and
+// those may wait in it. Then every process is taken to serve one after the other.
+// One that does needs for all that it has as many times what it needs for one;
+// one that serves them together is found to be that much quicker.
 type meter struct {
+	shared bool // nobody has said
+
 	at      time.Time // when the present measurement began; zero if nobody waits
 	ended   uint64    // requests that had ended then
+	serving int       // those that were being served then; of shared ones, one in each process
+	looked  time.Time
 	service time.Duration
 }
 
 // look returns the time for a request; 0 if it is not known. Only what was seen
 // a moment ago says something about now, and what was seen for a moment only
-// says nothing. While no request ends, each takes as long as that has been so,
-// at least.
-func (m *meter) look(now time.Time, l Load) time.Duration {
+// says nothing: of requests that are served together, less than horizon, because
+// they may end together. While no request ends, each takes as long as that has
+// been so, at least.
+func (m *meter) look(now time.Time, l Load, horizon time.Duration) time.Duration {
+	waits, serving, moment := l.Queued > 0, l.Busy, Patience/2
+	served := serving
+	if m.shared {
+		waits, serving, moment = l.Busy+l.Queued > l.Ready, min(l.Busy, l.Ready), horizon
+		served = min(m.serving, serving) // what has just come has ended nothing yet
+	}
 	since, ended := now.Sub(m.at), l.Ended-m.ended
 	switch {
-	case l.Queued == 0 || l.Busy == 0:
-		*m = meter{}
-	case m.at.IsZero() || since > maxHorizon && ended > 0:
-		*m = meter{at: now, ended: l.Ended}
-	case since < Patience/2:
-	case ended == 0:
-		m.service = max(m.service, since)
+	case !waits || serving == 0:
+		m.begin(time.Time{}, l, 0, 0)
+	case m.at.IsZero() || now.Sub(m.looked) > maxHorizon:
+		m.begin(now, l, serving, 0)
+	case since < moment:
+	case ended > 0:
+		m.begin(now, l, serving, since*time.Duration(served)/time.Duration(ended))
 	default:
-		*m = meter{at: now, ended: l.Ended, service: since * time.Duration(l.Busy) / time.Duration(ended)}
+		m.service = max(m.service, since)
 	}
+	m.looked = now
 	return m.service
+}
+
+// begin begins a measurement, with what came of the one before.
+func (m *meter) begin(now time.Time, l Load, serving int, service time.Duration) {
+	m.at, m.ended, m.serving, m.service = now, l.Ended, serving, service
 }
 
 // A starts measures how long processes take to start.

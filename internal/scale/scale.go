@@ -40,12 +40,10 @@ type Scale struct {
 // New returns a Scale for a backend with Floor processes, which begin to start
 // at that time.
 func New(r Rule, now time.Time) *Scale {
-	if r.Per == 0 {
-		r.Per = 1
-	}
 	return &Scale{
 		rule:   r,
 		wanted: r.Floor(),
+		meter:  meter{shared: r.Per == 0},
 		past:   past{part: max(r.Idle/buckets, time.Millisecond), turn: now},
 		starts: starts{begun: now},
 	}
@@ -55,13 +53,13 @@ func New(r Rule, now time.Time) *Scale {
 func (s *Scale) Look(now time.Time, l Load) Advice {
 	s.past.advance(now)
 	s.starts.look(now, s.ready, l.Ready)
-	if now.Before(s.starts.until) {
-		l.Longest = 0
-	}
 	sight := Sight{
 		Busy: max(l.Busy, l.Peak), Queued: l.Queued, Longest: l.Longest,
-		Service: s.meter.look(now, l), Start: s.starts.took,
+		Service: s.meter.look(now, l, horizon(s.starts.took)), Start: s.starts.took,
 		Wanted: s.wanted, Ready: l.Ready, Past: s.past.max(), Fall: s.fall(now),
+	}
+	if now.Before(s.starts.until) { // what they do does not count yet
+		l.Longest, sight.Longest, sight.Service = 0, 0, 0
 	}
 	want := Wanted(s.rule, sight)
 	s.past.note(s.rule.needed(sight))
@@ -87,15 +85,27 @@ func (s *Scale) fall(now time.Time) int {
 // does is that processes become ready.
 func (s *Scale) alarm(l Load) int {
 	used := s.wanted - s.rule.Spare
-	if s.wanted >= s.rule.Max || s.rule.Per < 0 && used > 0 {
+	switch {
+	case s.wanted >= s.rule.Max, s.rule.Per < 0 && used > 0, s.crowded(l):
 		return math.MaxInt
+	case s.rule.Per == 0 && used > 0:
+		return max(l.Ready, l.Busy)
 	}
 	return max(used*s.rule.Per, l.Busy, 0)
+}
+
+// crowded reports whether processes have, or just had, more than one request
+// each, where nobody has said whether that is too much. Then Look comes back soon
+// enough without an alarm: it would ring for every second request.
+func (s *Scale) crowded(l Load) bool {
+	return s.rule.Per == 0 && l.Ready > 0 && max(l.Busy, l.Peak)+l.Queued > l.Ready
 }
 
 // again returns after which time to look again if nothing happens.
 func (s *Scale) again(now time.Time, l Load) time.Duration {
 	switch {
+	case s.crowded(l) && s.wanted < s.rule.Max:
+		return max(Patience, s.starts.until.Sub(now))
 	case l.Queued > 0 && l.Ready > 0 && s.wanted < s.rule.Max:
 		if l.Longest >= Patience {
 			return Patience

@@ -102,6 +102,56 @@ func TestDown(t *testing.T) {
 	}
 }
 
+// Nobody has said how many requests a process takes: it is given as many as come,
+// and what it makes of them decides.
+func TestUnsaid(t *testing.T) {
+	rule := Rule{Min: 1, Max: 16, Idle: 16 * time.Second}
+	crowd := func(t *testing.T) *walk {
+		w := begin(t, rule)
+		w.want("it is ready", 100*ms, Load{Ready: 1}, Advice{1, 1, never})
+		w.look(time.Second, Load{Ready: 1}) // it has shown what it does
+		w.want("one", 0, Load{Busy: 1, Peak: 1, Ready: 1}, Advice{1, 1, never})
+		w.want("two hundred", 0, Load{Busy: 200, Peak: 200, Ready: 1}, Advice{1, math.MaxInt, Patience})
+		return w
+	}
+	t.Run("together", func(t *testing.T) {
+		w := crowd(t)
+		for range 9 {
+			w.want("none has ended", 10*ms, Load{Busy: 200, Peak: 200, Ready: 1}, Advice{1, math.MaxInt, Patience})
+		}
+		w.want("all have", 10*ms, Load{Peak: 200, Ended: 200, Ready: 1}, Advice{1, math.MaxInt, Patience})
+		w.want("it is over", 10*ms, Load{Ended: 200, Ready: 1}, Advice{1, 1, never})
+	})
+	t.Run("one after the other, quick", func(t *testing.T) {
+		w := crowd(t)
+		for ended := 20; ended < 200; ended += 20 {
+			w.want("twenty more have ended", 10*ms, Load{Busy: 200 - ended, Peak: 220 - ended, Ended: uint64(ended), Ready: 1}, Advice{1, math.MaxInt, Patience})
+		}
+	})
+	t.Run("one after the other, slow", func(t *testing.T) {
+		w := crowd(t)
+		for range 9 {
+			w.look(10*ms, Load{Busy: 200, Peak: 200, Ready: 1})
+		}
+		if a := w.look(10*ms, Load{Busy: 199, Peak: 200, Ended: 1, Ready: 1}); a.Want != 16 {
+			t.Errorf("one of two hundred ended in %v: %+v, want 16", 100*ms, a)
+		}
+		if a := w.look(time.Second, Load{Busy: 16, Peak: 20, Ended: 184, Ready: 16}); a.Want != 16 {
+			t.Errorf("one each: %+v, want 16 as before", a)
+		}
+	})
+	t.Run("none ends", func(t *testing.T) {
+		w := crowd(t)
+		for d := 10 * ms; d < 100*ms; d += 10 * ms {
+			if a := w.look(10*ms, Load{Busy: 3, Peak: 3, Ready: 1}); a.Want != 1 {
+				t.Errorf("%v: %+v, want 1", d, a)
+			}
+		}
+		w.want("for as long as a process takes to start", 10*ms, Load{Busy: 3, Peak: 3, Ready: 1}, Advice{3, math.MaxInt, Patience})
+		w.want("when they are there", 100*ms, Load{Busy: 3, Peak: 3, Ready: 3}, Advice{3, 3, 700 * ms})
+	})
+}
+
 func TestProcessesStay(t *testing.T) {
 	w := begin(t, Rule{Max: 4, Per: 1, Idle: -1})
 	w.look(0, Load{Queued: 1})
@@ -123,6 +173,10 @@ func TestAlarm(t *testing.T) {
 		{"as many as come", Rule{Min: 1, Max: 2, Per: -1}, Load{Ready: 1}, math.MaxInt},
 		{"as many as come, none there", Rule{Max: 2, Per: -1}, Load{}, 0},
 		{"more already", Rule{Min: 1, Max: 99, Per: 1}, Load{Busy: 70, Ready: 1}, 70},
+		{"nobody said how many", Rule{Min: 2, Max: 99}, Load{Busy: 1, Ready: 2}, 2},
+		{"none there", Rule{Max: 99}, Load{}, 0},
+		{"one more than processes", Rule{Min: 2, Max: 99}, Load{Busy: 3, Ready: 2}, math.MaxInt},
+		{"a moment ago", Rule{Min: 2, Max: 99}, Load{Peak: 3, Ready: 2}, math.MaxInt},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -136,6 +190,7 @@ func TestAlarm(t *testing.T) {
 // Where there is nothing to do, nobody looks.
 func TestSleeps(t *testing.T) {
 	for _, r := range []Rule{
+		{Max: 4, Idle: time.Minute}, {Min: 1, Max: 4, Spare: 1, Idle: time.Minute},
 		{Max: 4, Per: 1, Idle: time.Minute}, {Min: 2, Max: 4, Per: 1, Idle: time.Minute}, {Min: 1, Max: 4, Spare: 1, Per: 1, Idle: time.Minute},
 	} {
 		w := begin(t, r)
@@ -184,7 +239,7 @@ func TestMeter(t *testing.T) {
 	look := func(what string, after time.Duration, l Load, want time.Duration) {
 		t.Helper()
 		now = now.Add(after)
-		if got := m.look(now, l); got != want {
+		if got := m.look(now, l, 50*ms); got != want {
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}
@@ -198,6 +253,32 @@ func TestMeter(t *testing.T) {
 	look("long ago", time.Minute, Load{Busy: 4, Queued: 9, Ended: 9999}, 0)
 	look("and now", 10*ms, Load{Busy: 4, Queued: 9, Ended: 10039}, ms)
 	look("nobody serves", 10*ms, Load{Queued: 9, Ended: 10040}, 0)
+}
+
+// A process that has more than one request is taken to serve one after the
+// other, and is measured only for as long as it may need to end some together.
+func TestMeterOfMany(t *testing.T) {
+	m := meter{shared: true}
+	now := noon
+	look := func(what string, after time.Duration, l Load, want time.Duration) {
+		t.Helper()
+		now = now.Add(after)
+		if got := m.look(now, l, 50*ms); got != want {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	look("one each", 0, Load{Busy: 2, Ready: 2, Ended: 100}, 0)
+	look("more", 10*ms, Load{Busy: 8, Ready: 2, Ended: 110}, 0)
+	look("too soon to tell", 40*ms, Load{Busy: 8, Ready: 2, Ended: 111}, 0)
+	look("20 have ended", 10*ms, Load{Busy: 8, Ready: 2, Ended: 130}, 5*ms)
+	look("none, for a moment", 40*ms, Load{Busy: 8, Ready: 2, Ended: 130}, 5*ms)
+	look("none, for long", 20*ms, Load{Busy: 8, Ready: 2, Ended: 130}, 60*ms)
+	look("one, after long", 190*ms, Load{Busy: 8, Ready: 2, Ended: 131}, 500*ms)
+	look("what has just come has served nothing", 50*ms, Load{Busy: 9, Ready: 8, Ended: 141}, 10*ms)
+	look("long ago", time.Minute, Load{Busy: 9, Ready: 8, Ended: 9999}, 0)
+	look("one each again", 50*ms, Load{Busy: 8, Ready: 8, Ended: 10039}, 0)
+	look("in the queue", 10*ms, Load{Busy: 8, Queued: 1, Ready: 8, Ended: 10039}, 0)
+	look("the same", 100*ms, Load{Busy: 8, Queued: 1, Ready: 8, Ended: 10139}, 8*ms)
 }
 
 func TestPast(t *testing.T) {

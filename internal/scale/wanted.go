@@ -7,9 +7,10 @@ type Rule struct {
 	Min, Max int // processes; Max wins
 	Spare    int // processes that have nothing to do, for what comes next
 
-	// Per is how many requests one process is meant to serve at a time, 1 or
-	// more; negative, as many as come. It may be less than the process could
-	// take: that is lighttpd's max-load-per-proc.
+	// Per is how many requests one process is meant to serve at a time. It may
+	// be less than the process could take: that is lighttpd's max-load-per-proc.
+	// Negative, as many as come. Zero, nobody has said: a process is given many
+	// then, and if they get slow for that others are started.
 	Per int
 
 	// Idle is how long a process must not have been needed before it is ended.
@@ -28,7 +29,7 @@ type Sight struct {
 	Busy    int           // requests being served
 	Queued  int           // requests that wait
 	Longest time.Duration // how long the first of them has waited
-	Service time.Duration // how long a process takes for one request; 0: not known
+	Service time.Duration // how long a process takes for one request, one after the other if nobody has said more; 0: not known
 	Start   time.Duration // how long a process takes to come up; 0: not known
 
 	Wanted int // processes that there are to be, as decided the last time
@@ -67,8 +68,18 @@ func Wanted(r Rule, s Sight) int {
 
 // needed returns how many processes the load needs, spare ones included.
 func (r Rule) needed(s Sight) int {
-	n := max(r.take(s.Busy), r.take(s.asking())) + r.Spare
+	n := max(r.take(r.using(s)), r.take(r.asking(s))) + r.Spare
 	return min(n, max(s.Wanted, s.reach()), r.Max)
+}
+
+// using returns how many of the requests that are being served keep processes.
+// Where it is not known how many one takes they keep those that there are, and
+// ask for no more: 200 may be well with one.
+func (r Rule) using(s Sight) int {
+	if r.Per == 0 {
+		return min(s.Busy, max(s.Wanted-r.Spare, 1))
+	}
+	return s.Busy
 }
 
 // take returns how many processes take so many requests.
@@ -84,10 +95,10 @@ func (r Rule) take(requests int) int {
 // is soon gone; 0 if it says nothing. If they take long that is all of them; of
 // quick ones a process serves one after the other. Two hundred that
 // take a millisecond each do not ask for two hundred processes.
-func (s Sight) asking() int {
-	horizon := min(max(s.Start, minHorizon), maxHorizon)
+func (r Rule) asking(s Sight) int {
+	horizon := horizon(s.Start)
 	switch all := s.Busy + s.Queued; {
-	case s.Queued == 0 || s.Ready > 0 && s.Longest < Patience:
+	case !r.waits(s):
 		return 0
 	case s.Service == 0 || s.Service >= horizon:
 		return all
@@ -95,6 +106,23 @@ func (s Sight) asking() int {
 		return int((time.Duration(all)*s.Service + horizon - 1) / horizon)
 	}
 }
+
+// waits reports whether requests wait for want of processes. Where it is not
+// known how many one takes, they may wait in the process as well; then what one
+// does for them must have been measured.
+func (r Rule) waits(s Sight) bool {
+	switch {
+	case s.Ready == 0:
+		return s.Queued > 0
+	case r.Per == 0:
+		return s.Busy+s.Queued > s.Ready && s.Service > 0
+	}
+	return s.Queued > 0 && s.Longest >= Patience
+}
+
+// horizon is how long a queue may last that asks for no process, when one takes
+// that long to start.
+func horizon(start time.Duration) time.Duration { return min(max(start, minHorizon), maxHorizon) }
 
 // reach returns how many processes there may be at the most after one more
 // decision. While none is ready nobody knows whether they come up at all, and

@@ -12,6 +12,9 @@ func TestWanted(t *testing.T) {
 	upTo16 := Rule{Min: 1, Max: 16, Per: 1}
 	demand := Rule{Min: 0, Max: 16, Per: 1}
 	spare := Rule{Min: 1, Max: 16, Spare: 2, Per: 1}
+	unsaid := Rule{Min: 1, Max: 16}
+	unsaidDemand := Rule{Max: 16}
+	unsaidSpare := Rule{Min: 1, Max: 16, Spare: 2}
 	tests := []struct {
 		name string
 		r    Rule
@@ -59,6 +62,20 @@ func TestWanted(t *testing.T) {
 		{"as many more as are ready", Rule{Min: 1, Max: 500, Per: 1}, Sight{Busy: 40, Queued: 460, Longest: 20 * ms, Wanted: 40, Ready: 40}, 80},
 		{"while those start, no more", Rule{Min: 1, Max: 500, Per: 1}, Sight{Busy: 40, Queued: 460, Longest: 20 * ms, Wanted: 80, Ready: 40}, 80},
 
+		{"nobody said how many, two hundred", unsaid, Sight{Busy: 200, Wanted: 1, Ready: 1}, 1},
+		{"and they wait, too", unsaid, Sight{Busy: 128, Queued: 72, Longest: time.Second, Wanted: 1, Ready: 1}, 1},
+		{"they are quick", unsaid, Sight{Busy: 200, Service: ms / 4, Wanted: 1, Ready: 1}, 1},
+		{"quick, but too many", unsaid, Sight{Busy: 128, Queued: 100, Service: ms, Start: 100 * ms, Wanted: 1, Ready: 1}, 3},
+		{"they are slow", unsaid, Sight{Busy: 9, Service: 50 * ms, Wanted: 1, Ready: 1}, 9},
+		{"slow, and one each", unsaid, Sight{Busy: 9, Service: 50 * ms, Wanted: 9, Ready: 9, Fall: 2}, 9},
+		{"what is in use stays", unsaid, Sight{Busy: 9, Wanted: 9, Ready: 9, Fall: 2}, 9},
+		{"what is not goes", unsaid, Sight{Busy: 5, Wanted: 9, Ready: 9, Fall: 2}, 7},
+		{"the last one is needed", unsaidDemand, Sight{Busy: 1, Ready: 1}, 1},
+		{"nobody said how many, on demand", unsaidDemand, Sight{Queued: 200}, 1},
+		{"spare, one serves", unsaidSpare, Sight{Busy: 1, Wanted: 2, Ready: 2}, 3},
+		{"spare, many are served", unsaidSpare, Sight{Busy: 100, Wanted: 3, Ready: 3}, 3},
+		{"spare beside the slow ones", unsaidSpare, Sight{Busy: 8, Service: 50 * ms, Wanted: 3, Ready: 3}, 10},
+
 		{"needed a moment ago", upTo16, Sight{Wanted: 8, Ready: 8, Past: 8, Fall: 8}, 8},
 		{"not needed for long", upTo16, Sight{Wanted: 8, Ready: 8, Past: 3, Fall: 8}, 3},
 		{"a few at a time", upTo16, Sight{Wanted: 8, Ready: 8, Past: 3, Fall: 2}, 6},
@@ -101,8 +118,11 @@ func TestFloor(t *testing.T) {
 // anything returns a rule and a sight that can be, and many that cannot.
 func anything(r *rand.Rand) (Rule, Sight) {
 	rule := Rule{Min: r.IntN(6), Max: 1 + r.IntN(40), Spare: r.IntN(4), Per: 1 + r.IntN(5)}
-	if r.IntN(10) == 0 {
+	switch r.IntN(10) {
+	case 0:
 		rule.Per = -1
+	case 1, 2, 3:
+		rule.Per = 0
 	}
 	s := Sight{Busy: r.IntN(60), Queued: r.IntN(200), Longest: time.Duration(r.IntN(40)) * ms,
 		Service: time.Duration(r.IntN(80)) * ms, Start: time.Duration(r.IntN(400)) * ms,
@@ -129,6 +149,7 @@ func TestWantedProperties(t *testing.T) {
 		is(n >= min(s.Past, rule.Max), "less than was needed")
 		is(n >= min(s.Wanted-s.Fall, rule.Max), "more ended than may be")
 		is(s.Ready > 0 || n <= max(s.Wanted, 1, rule.Floor(), s.Past), "more than one started blindly")
+		is(rule.Per != 0 || s.Service > 0 || n <= max(s.Wanted, 1+rule.Spare, rule.Floor(), s.Past), "more started unmeasured")
 
 		more := s
 		more.Busy += r.IntN(3)

@@ -4,22 +4,24 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/internal/scale"
+	"github.com/sluice-gateway/sluice/pool"
 )
 
-// queued are the rules whose requests wait in one queue.
+// queued are the rules whose requests wait in one queue until a process is
+// idle.
 type queued struct{}
 
-func (queued) free(w *world, _ *proc) { w.dispatch() }
+func (queued) free(w *world, _ *proc) { w.dispatch(1) }
 
 func (queued) arrive(w *world, r *request) {
 	w.queue = append(w.queue, r)
-	w.dispatch()
+	w.dispatch(1)
 }
 
 // sluice is Sluice's rule, the very code that the gateway runs.
 type sluice struct {
-	queued
 	scale *scale.Scale
+	most  int // requests that a process is given at a time
 	want  int
 	ready int
 	alarm int
@@ -31,6 +33,9 @@ var noon = time.Date(2000, 1, 1, 12, 0, 0, 0, time.UTC)
 
 func (s *sluice) begin(w *world) {
 	rule := scale.Rule{Min: w.limits.min, Max: w.limits.max, Spare: w.limits.spare, Per: 1, Idle: w.limits.idle}
+	if s.most = 1; w.limits.unsaid {
+		rule.Per, s.most = 0, pool.DefaultMaxLoad
+	}
 	s.scale = scale.New(rule, noon)
 	for s.want = rule.Floor(); len(w.procs) < s.want; {
 		w.spawn()
@@ -39,16 +44,16 @@ func (s *sluice) begin(w *world) {
 }
 
 func (s *sluice) arrive(w *world, r *request) {
-	s.queued.arrive(w, r)
+	w.queue = append(w.queue, r)
+	w.dispatch(s.most)
 	if len(w.queue) == 1 || w.busy > s.alarm {
 		s.look(w)
 	}
 }
 
 func (s *sluice) free(w *world, p *proc) {
-	s.queued.free(w, p)
-	ready, _ := w.ready()
-	if ready != s.ready {
+	w.dispatch(s.most)
+	if w.ready() != s.ready {
 		s.look(w)
 	}
 	s.shrink(w)
@@ -56,7 +61,7 @@ func (s *sluice) free(w *world, p *proc) {
 
 // look does what the gateway's scaler does.
 func (s *sluice) look(w *world) {
-	s.ready, _ = w.ready()
+	s.ready = w.ready()
 	l := scale.Load{Busy: w.busy, Peak: w.peak, Queued: len(w.queue), Ended: w.ended, Ready: s.ready}
 	if l.Queued > 0 {
 		l.Longest = w.now - w.queue[0].came
@@ -106,28 +111,21 @@ func (lighttpd) arrive(w *world, r *request) {
 	}
 	least := w.procs[0]
 	for _, p := range w.procs {
-		if load(p) < load(least) {
+		if p.load() < least.load() {
 			least = p
 		}
 	}
-	least.backlog = append(least.backlog, r)
-	lighttpd{}.free(w, least)
+	w.give(least, r)
 }
 
-func (lighttpd) free(w *world, p *proc) {
-	if p.ready && p.serves == nil && len(p.backlog) > 0 {
-		r := p.backlog[0]
-		p.backlog = p.backlog[1:]
-		w.serve(p, r)
-	}
-}
+func (lighttpd) free(*world, *proc) {}
 
 // look: one more if the load of every process is above max-load-per-proc; one
 // less if one has been idle for too long.
 func (lighttpd) look(w *world) {
 	overload := len(w.procs) > 0 && len(w.procs) < w.limits.max
 	for _, p := range w.procs {
-		overload = overload && load(p) > 1
+		overload = overload && p.load() > 1
 	}
 	if overload {
 		w.spawn()
@@ -135,14 +133,6 @@ func (lighttpd) look(w *world) {
 	if p := w.longestIdle(); p != nil && len(w.procs) > w.limits.min && w.now-p.idleSince > w.limits.idle {
 		w.end(p)
 	}
-}
-
-func load(p *proc) int {
-	n := len(p.backlog)
-	if p.serves != nil {
-		n++
-	}
-	return n
 }
 
 // dynamic is php-fpm's pm = dynamic (sapi/fpm/fpm/fpm_process_ctl.c): once a
@@ -164,7 +154,7 @@ func (d *dynamic) begin(w *world) {
 }
 
 func (d *dynamic) look(w *world) {
-	ready, _ := w.ready()
+	ready := w.ready()
 	spare, idle := max(w.limits.spare, 1), ready-w.busy // php-fpm refuses min_spare = 0
 	switch {
 	case idle > max(maxSpare, spare):

@@ -15,6 +15,7 @@ type scenario struct {
 	limits limits
 	start  time.Duration
 	length time.Duration
+	takes  int // requests that a process serves at a time; 0: one
 
 	// load is how many requests would be served at a time if nobody had to
 	// wait, or how many clients there are that wait for their answers.
@@ -80,6 +81,30 @@ var scenarios = []scenario{
 		},
 	},
 	{
+		name: "unsaid", title: "The burst, and nobody has said what a process takes",
+		says:   "No max_load: a process is given what comes, and serves one after the other. 50 ms a request, min 1, max 16.",
+		limits: limits{min: 1, max: 16, idle: 10 * time.Second, unsaid: true}, start: starting, length: 40 * time.Second,
+		clients: true, mean: 50 * time.Millisecond, even: true,
+		load: func(at time.Duration) float64 {
+			if at >= 2*time.Second && at < 20*time.Second {
+				return 100
+			}
+			return 1
+		},
+	},
+	{
+		name: "together", title: "On demand, and a process takes all that comes",
+		says:   "No max_load, 200 at once and then 10 at a time, all served together. 20 ms on average, min 0, max 16.",
+		limits: limits{min: 0, max: 16, idle: 10 * time.Second, unsaid: true}, start: starting, length: 40 * time.Second,
+		mean: 20 * time.Millisecond, crowd: 2 * time.Second, takes: 1000,
+		load: func(at time.Duration) float64 {
+			if at >= 2*time.Second && at < 20*time.Second {
+				return 10
+			}
+			return 0
+		},
+	},
+	{
 		name: "quick", title: "Quick requests: 250 a second that take 2 ms each",
 		says:   "One process is busy half of the time, and often two requests come at once. Min 1, max 16.",
 		limits: limits{min: 1, max: 16, idle: 10 * time.Second}, start: starting, length: 40 * time.Second,
@@ -117,7 +142,7 @@ func bell(x, middle, width float64) float64 {
 
 // play shows a rule the scenario. Every rule sees the same requests.
 func (s scenario) play(r rule) *world {
-	w := &world{rule: r, limits: s.limits, start: s.start}
+	w := &world{rule: r, limits: s.limits, start: s.start, takes: max(s.takes, 1)}
 	random := rand.New(rand.NewPCG(7, 11))
 	if s.clients {
 		s.sendClients(w, random)

@@ -27,7 +27,7 @@ func p95(r record) time.Duration { return share(took(r.waits), 0.95) }
 
 // Half of what the others make people wait, or less.
 func TestLessWaiting(t *testing.T) {
-	for _, name := range []string{"burst", "spikes", "first", "day"} {
+	for _, name := range []string{"burst", "spikes", "first", "day", "unsaid"} {
 		all := played()[name]
 		ours := p95(all["Sluice"])
 		for _, other := range []string{"lighttpd", "php-fpm dynamic"} {
@@ -51,6 +51,44 @@ func TestFewerProcesses(t *testing.T) {
 	quick := played()["quick"]
 	if n := quick["Sluice"].started; n > 4 {
 		t.Errorf("%d processes started for quick requests, want 4 or fewer (ondemand: %d)", n, quick["php-fpm ondemand"].started)
+	}
+}
+
+// Nobody has said how many requests a process takes at a time. Where it is one,
+// the others are started soon; where it is all that come, none is.
+func TestUnsaid(t *testing.T) {
+	slow := scenario{
+		limits: limits{min: 1, max: 16, idle: 10 * time.Second, unsaid: true}, start: starting, length: 10 * time.Second,
+		clients: true, even: true,
+		load: func(at time.Duration) float64 {
+			if at >= 2*time.Second {
+				return 10
+			}
+			return 0
+		},
+	}
+	for _, mean := range []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, time.Second} {
+		slow.mean = mean
+		at := time.Duration(-1)
+		for _, s := range slow.play(&sluice{}).record.steps {
+			if s.starting+s.ready >= 4 && at < 0 {
+				at = s.at - 2*time.Second
+			}
+		}
+		if at < 0 || at > 200*time.Millisecond {
+			t.Errorf("10 clients, %v a request: 4 processes after %v, want them within 200ms", mean, at)
+		}
+	}
+	if n := played()["together"]["Sluice"].started; n != 1 {
+		t.Errorf("%d processes started for what one serves together, want 1", n)
+	}
+	together := slow
+	together.takes, together.length = 1000, time.Minute
+	for _, mean := range []time.Duration{time.Millisecond, 20 * time.Millisecond, 70 * time.Millisecond} {
+		together.mean = mean
+		if n := together.play(&sluice{}).record.started; n != 1 {
+			t.Errorf("10 clients, %v a request, all served together: %d processes started, want 1", mean, n)
+		}
 	}
 }
 

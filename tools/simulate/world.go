@@ -7,7 +7,7 @@ import (
 )
 
 // A world is one backend on virtual time: requests that come, processes that
-// serve one request each at a time, and a rule that starts and ends them.
+// serve some of them at a time, and a rule that starts and ends processes.
 type world struct {
 	now    time.Duration
 	due    events
@@ -15,11 +15,12 @@ type world struct {
 	rule   rule
 	limits limits
 	start  time.Duration // how long a process takes to start
+	takes  int           // how many requests one serves at a time
 
 	procs  []*proc
 	queue  []*request // of a rule that has one
-	busy   int
-	peak   int // the most that busy has been, for the rule to look at and to put back
+	busy   int        // requests that processes have been given
+	peak   int        // the most that busy has been, for the rule to look at and to put back
 	ended  uint64
 	record record
 }
@@ -28,16 +29,18 @@ type world struct {
 type limits struct {
 	min, max, spare int
 	idle            time.Duration
+	unsaid          bool // how many requests a process takes at a time
 }
 
 type proc struct {
 	ready     bool
-	serves    *request
-	backlog   []*request // of a rule that has no queue
+	serves    int
+	backlog   []*request // given to it, and not served yet
 	idleSince time.Duration
 }
 
-func (p *proc) idle() bool { return p.ready && p.serves == nil && len(p.backlog) == 0 }
+func (p *proc) load() int  { return p.serves + len(p.backlog) }
+func (p *proc) idle() bool { return p.ready && p.load() == 0 }
 
 type request struct {
 	came    time.Duration
@@ -83,6 +86,7 @@ func (w *world) spawn() *proc {
 	w.after(w.start, func() {
 		p.ready = true
 		w.note()
+		w.work(p)
 		w.rule.free(w, p)
 	})
 	return p
@@ -94,47 +98,70 @@ func (w *world) end(p *proc) {
 	w.note()
 }
 
-// serve gives an idle process a request.
-func (w *world) serve(p *proc, r *request) {
-	p.serves = r
+// give gives a process a request, which waits there if it has enough to do.
+func (w *world) give(p *proc, r *request) {
+	p.backlog = append(p.backlog, r)
 	w.busy++
 	w.peak = max(w.peak, w.busy)
-	w.record.waits = append(w.record.waits, wait{r.came, w.now - r.came})
-	w.after(r.service, func() {
-		p.serves, p.idleSince = nil, w.now
-		w.busy--
-		w.ended++
-		if r.then != nil {
-			r.then()
-		}
-		w.rule.free(w, p)
-	})
+	w.work(p)
 }
 
-// ready returns how many processes are, and one of them that is idle, if any.
-func (w *world) ready() (n int, idle *proc) {
+// work serves what a process has been given, as much at a time as it can.
+func (w *world) work(p *proc) {
+	for p.ready && p.serves < w.takes && len(p.backlog) > 0 {
+		r := p.backlog[0]
+		p.backlog = p.backlog[1:]
+		p.serves++
+		w.record.waits = append(w.record.waits, wait{r.came, w.now - r.came})
+		w.after(r.service, func() {
+			p.serves--
+			p.idleSince = w.now
+			w.busy--
+			w.ended++
+			if r.then != nil {
+				r.then()
+			}
+			w.work(p)
+			w.rule.free(w, p)
+		})
+	}
+}
+
+// ready returns how many processes are.
+func (w *world) ready() (n int) {
 	for _, p := range w.procs {
 		if p.ready {
 			n++
 		}
-		if p.idle() && (idle == nil || p.idleSince > idle.idleSince) {
-			idle = p // the one that worked last: the others may be ended
-		}
 	}
-	return n, idle
+	return n
 }
 
-// dispatch hands out what waits in the queue.
-func (w *world) dispatch() {
+// dispatch hands out what waits in the queue: at most so many to one process.
+func (w *world) dispatch(most int) {
 	for len(w.queue) > 0 {
-		_, p := w.ready()
+		p := w.least(most)
 		if p == nil {
 			return
 		}
 		r := w.queue[0]
 		w.queue = w.queue[1:]
-		w.serve(p, r)
+		w.give(p, r)
 	}
+}
+
+// least returns the process that has the least to do, of those that are ready
+// and have less than most; of idle ones the one that worked last, so that the
+// others may be ended; nil if there is none.
+func (w *world) least(most int) (found *proc) {
+	for _, p := range w.procs {
+		switch {
+		case !p.ready || p.load() >= most:
+		case found == nil, p.load() < found.load(), p.load() == found.load() && p.idleSince > found.idleSince:
+			found = p
+		}
+	}
+	return found
 }
 
 // longestIdle returns the process that has been idle for the longest time; nil
@@ -169,7 +196,7 @@ func (w *world) note() {
 		last := w.record.steps[n-1]
 		w.record.seconds += (w.now - last.at).Seconds() * float64(last.starting+last.ready)
 	}
-	ready, _ := w.ready()
+	ready := w.ready()
 	w.record.steps = append(w.record.steps, step{w.now, len(w.procs) - ready, ready})
 }
 
