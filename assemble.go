@@ -75,14 +75,19 @@ func (s *Server) build(cfg *config.Config, old *snapshot, anew bool) (_ *snapsho
 // the others, which it returns.
 func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) (fresh []*backend, err error) {
 	for _, cfg := range snap.cfg.Backends {
-		if old != nil {
-			if b := old.backends[cfg.Name]; b != nil && b.same(cfg, root) && (!anew || b.group == nil) {
-				b.users.Add(1)
-				snap.backends[cfg.Name] = b
-				continue
-			}
+		from := setting{root: root, ours: []string{snap.cfg.AccessLog}}
+		switch b := old.backend(cfg.Name); {
+		case old == nil:
+			from.ready = s.o.Ready[cfg.Name]
+		case b == nil:
+		case b.same(cfg, root) && (!anew || b.group == nil):
+			b.users.Add(1)
+			snap.backends[cfg.Name] = b
+			continue
+		case b.group != nil:
+			from.ready = b.ready()
 		}
-		b, err := startBackend(cfg, root, []string{snap.cfg.AccessLog}, s.o.Log)
+		b, err := startBackend(cfg, from, s.o.Log)
 		if err != nil {
 			return nil, err
 		}

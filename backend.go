@@ -22,7 +22,6 @@ import (
 // the application, its processes.
 type backend struct {
 	cfg    config.Backend
-	root   string // that PHP was started for
 	pool   *pool.Pool
 	client *fastcgi.Client
 	group  *process.Group // nil if somebody else runs the application
@@ -31,14 +30,20 @@ type backend struct {
 	scaler   *scaler // nil if there are always as many processes
 	recycler recycler
 	watcher  watcher
-	ours     []string     // files that Sluice writes
+	from     setting
 	users    atomic.Int32 // snapshots that use it
 }
 
-// startBackend starts what a backend needs. root is the folder of the files, and
-// ours are files that Sluice writes.
-func startBackend(cfg config.Backend, root string, ours []string, log *slog.Logger) (*backend, error) {
-	b := &backend{cfg: cfg, root: root, ours: ours, client: newClient(cfg, log.With(slog.String("backend", cfg.Name)))}
+// A setting is what a backend needs to know of the others.
+type setting struct {
+	root  string   // the folder of the files
+	ours  []string // files that Sluice writes
+	ready int      // processes of the backend that it is to replace
+}
+
+// startBackend starts what a backend needs.
+func startBackend(cfg config.Backend, from setting, log *slog.Logger) (*backend, error) {
+	b := &backend{cfg: cfg, from: from, client: newClient(cfg, log.With(slog.String("backend", cfg.Name)))}
 	b.users.Store(1)
 	var source pool.Source
 	maxLoad := cfg.MaxLoad
@@ -105,12 +110,12 @@ func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("make a folder for its sockets: %w", err)
 	}
-	r, err := recipeOf(b.cfg, b.root, b.dir)
+	r, err := recipeOf(b.cfg, b.from.root, b.dir)
 	if err != nil {
 		return 0, err
 	}
 	if b.cfg.PHP != "" {
-		r.logPHP(b.cfg, b.root, log)
+		r.logPHP(b.cfg, b.from.root, log)
 	}
 	if err = r.writeFile(); err != nil {
 		return 0, err
@@ -118,17 +123,17 @@ func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 	spec := r.spec
 	spec.Log, spec.Idle, spec.Load, spec.Ping = log, b.idle, b.load, b.ping
 	rule := ruleOf(b.cfg, cmp.Or(b.cfg.MaxLoad, r.perWorker))
-	begin := rule.Floor()
-	if spec.Listen == process.BySelf { // it has processes of its own, and looks after them
+	begin := max(rule.Floor(), min(b.from.ready, rule.Max)) // as warm as the old one
+	if spec.Listen == process.BySelf {                      // it has processes of its own, and looks after them
 		begin = 1
 	} else {
 		p := b.cfg.Processes
 		b.recycler = recycler{maxRequests: uint64(max(p.MaxRequests, 0)), hung: max(p.HungTimeout, 0)}
 		if !rule.Fixed() {
-			b.scaler = newScaler(rule)
+			b.scaler = newScaler(rule, begin)
 		}
 	}
-	if err = b.watcher.look(watch.Files{Paths: b.cfg.Watch, Except: b.ours, Log: log.With(slog.String("backend", b.cfg.Name))}); err != nil {
+	if err = b.watcher.look(watch.Files{Paths: b.cfg.Watch, Except: b.from.ours, Log: log.With(slog.String("backend", b.cfg.Name))}); err != nil {
 		return 0, fmt.Errorf("watch: %w", err)
 	}
 	if b.group, err = process.NewGroup(spec, begin, b.dir); err != nil {
@@ -153,7 +158,7 @@ func runtimeDir() string {
 
 // same reports whether a backend can go on under a new configuration.
 func (b *backend) same(cfg config.Backend, root string) bool {
-	return b.cfg.Equal(cfg) && (cfg.PHP == "" || b.root == root)
+	return b.cfg.Equal(cfg) && (cfg.PHP == "" || b.from.root == root)
 }
 
 // release gives up a snapshot's use; the last one ends the backend.

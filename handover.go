@@ -36,6 +36,18 @@ func (s *Server) Listeners() (map[string]int, error) {
 	return copies, nil
 }
 
+// Ready returns how many processes take requests, by the names of the backends:
+// for a successor, which is to be as warm.
+func (s *Server) Ready() map[string]int {
+	ready := make(map[string]int)
+	for name, b := range s.current.Load().backends {
+		if b.group != nil {
+			ready[name] = b.ready()
+		}
+	}
+	return ready
+}
+
 // copyOf returns another descriptor of a listener, which no program inherits by
 // accident.
 func copyOf(l net.Listener) (fd int, err error) {

@@ -200,6 +200,16 @@ func (b *backend) idle(ctx context.Context, m process.Member) {
 	b.pool.Idle(ctx, m.Network, m.Address) // an error tells that nobody waits any more
 }
 
+// ready returns how many processes take requests.
+func (b *backend) ready() (n int) {
+	for _, s := range b.group.Status() {
+		if s.State == process.Ready {
+			n++
+		}
+	}
+	return n
+}
+
 // load returns how many requests are with a process.
 func (b *backend) load(m process.Member) int { return b.pool.LoadAt(m.Network, m.Address) }
 

@@ -1,6 +1,7 @@
 package sluice
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -138,4 +139,84 @@ func descriptors(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(entries)
+}
+
+// What takes the place of a backend is as warm as that was, and falls back from
+// there: a reload at the busiest hour must not begin with the first process.
+func TestReloadIsAsWarm(t *testing.T) {
+	cfg := oneApp(t, 1)
+	b := &cfg.Backends[0]
+	b.MaxLoad, b.Processes = 1, config.Processes{Min: 1, Max: 6, Scales: true}
+	g := start(t, cfg)
+	var held []func() (string, error)
+	for range 4 {
+		held = append(held, g.hold())
+	}
+	await(t, "a process for each", func() bool { return g.s.Ready()["app"] == 4 })
+	warm := g.s.Ready()
+	if err := g.s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if n := g.s.Ready()["app"]; n != 4 {
+		t.Errorf("%d processes take requests after a restart, want 4, as before", n)
+	}
+	for _, release := range held {
+		if _, err := release(); err != nil {
+			t.Error(err)
+		}
+	}
+	other, err := New(t.Context(), cfg, Options{Listeners: handed(t, g.s), Ready: warm})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := other.Ready()["app"]; n != 4 {
+		t.Errorf("%d processes of the successor take requests, want 4", n)
+	}
+	serveUntilEnd(t, other)
+}
+
+// handed returns the listeners of a server, as its successor gets them.
+func handed(t *testing.T, s *Server) map[string]net.Listener {
+	t.Helper()
+	fds, err := s.Listeners()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listeners := make(map[string]net.Listener)
+	for spec, fd := range fds {
+		if listeners[spec], err = TakeOver(os.NewFile(uintptr(fd), spec), spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return listeners
+}
+
+// serveUntilEnd lets a server serve until the test ends.
+func serveUntilEnd(t *testing.T, s *Server) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx) }() // until the end; awaited there
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A command that does not come up is found out also if processes are started on
+// demand, as long as there are some that it would replace.
+func TestReloadFailsOnDemand(t *testing.T) {
+	cfg := oneApp(t, 2)
+	cfg.Backends[0].Processes = config.Processes{Max: 2, Scales: true}
+	g := start(t, cfg)
+	first := g.pid()
+	bad := oneApp(t, 2)
+	bad.Backends[0].Processes, bad.Backends[0].Command = cfg.Backends[0].Processes, []string{"/bin/false"}
+	if err := g.s.Reload(bad); err == nil {
+		t.Error("a command that ends at once is taken")
+	}
+	if pid := g.pid(); pid != first {
+		t.Errorf("process %d answers, want %d still", pid, first)
+	}
 }

@@ -22,7 +22,8 @@ type processes interface {
 //
 // A backend whose rule is Fixed needs none.
 type scaler struct {
-	rule scale.Rule
+	rule  scale.Rule
+	first int // processes to begin with
 
 	wake chan struct{} // room for one
 	end  context.CancelFunc
@@ -30,9 +31,9 @@ type scaler struct {
 }
 
 // newScaler returns a scaler that does not run yet. The pool gets its waiting,
-// the group is to begin with rule.Floor processes.
-func newScaler(rule scale.Rule) *scaler {
-	return &scaler{rule: rule, wake: make(chan struct{}, 1)}
+// the group is to begin with as many processes as first says.
+func newScaler(rule scale.Rule, first int) *scaler {
+	return &scaler{rule: rule, first: first, wake: make(chan struct{}, 1)}
 }
 
 // waiting is for pool.Config.Waiting.
@@ -62,8 +63,8 @@ func (s *scaler) close() {
 }
 
 func (s *scaler) run(ctx context.Context, p *pool.Pool, to processes) {
-	decide := scale.New(s.rule, time.Now())
-	wanted := s.rule.Floor()
+	decide := scale.New(s.rule, s.first, time.Now())
+	wanted := s.first
 	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for {

@@ -90,7 +90,7 @@ type scaled struct {
 }
 
 func newScaled(t *testing.T, r scale.Rule) *scaled {
-	s := &scaled{farm: &farm{takes: 100 * time.Millisecond, each: r.Per, changed: make(chan struct{}, 1)}, scaler: newScaler(r)}
+	s := &scaled{farm: &farm{takes: 100 * time.Millisecond, each: r.Per, changed: make(chan struct{}, 1)}, scaler: newScaler(r, r.Floor())}
 	if n := r.Floor(); n > 0 {
 		s.n, s.most, s.started = n, n, n
 	}
@@ -252,7 +252,7 @@ func TestScalerUnderLoad(t *testing.T) {
 }
 
 func TestScalerCloses(t *testing.T) {
-	unused := newScaler(scale.Rule{Max: 1, Per: 1})
+	unused := newScaler(scale.Rule{Max: 1, Per: 1}, 0)
 	unused.waiting()
 	unused.waiting()
 	unused.close()

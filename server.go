@@ -27,6 +27,10 @@ type Options struct {
 	// configuration: a predecessor's (TakeOver). They are New's then, which
 	// closes those that are not in it.
 	Listeners map[string]net.Listener
+
+	// Ready are how many processes the predecessor has, by the names of the
+	// backends (Server.Ready): a backend begins with as many.
+	Ready map[string]int
 }
 
 // A Server is a running gateway. Its methods may be called by several

@@ -32,6 +32,14 @@ type snapshot struct {
 	idle  chan struct{} // closed when nobody holds it any more
 }
 
+// backend returns the one of a name, nil if there is none, or no snapshot.
+func (s *snapshot) backend(name string) *backend {
+	if s == nil {
+		return nil
+	}
+	return s.backends[name]
+}
+
 // hold keeps the snapshot alive; false if it is too late for that.
 func (s *snapshot) hold() bool {
 	for {

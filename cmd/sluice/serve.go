@@ -211,23 +211,22 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 	if err != nil {
 		return fail(err)
 	}
-	handed, tell, err := takeOver()
+	succeeds, err := takeOver(&o)
 	if err != nil {
 		return fail(err)
 	}
-	succeeds := len(handed) > 0
-	o.Listeners = handed
 	starting, began := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	s, err := sluice.New(starting, cfg, o)
 	began()
 	if err != nil {
 		return fail(err)
 	}
-	tell()
 	if ready != nil {
 		ready(s)
 	}
-	if !succeeds { // or the predecessor does, to whom the manager listens still
+	if succeeds != nil {
+		succeeds() // and the predecessor tells the service manager, which listens to it still
+	} else {
 		tellManager(o.Log, sdnotify.Ready("serving"))
 	}
 	g := &serving{server: s, load: load, program: self, log: o.Log}

@@ -10,20 +10,22 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/sluice-gateway/sluice"
 )
 
-// What a predecessor tells its successor, by variables of the environment: which
-// listeners it finds at which descriptors (JSON, address to number), and where
-// to say that it serves.
-const (
-	handedListeners = "SLUICE_HANDED_LISTENERS"
-	handedReady     = "SLUICE_HANDED_READY"
-)
+// legacyVariable is the variable of the environment that tells a successor, in JSON,
+// what it gets.
+const legacyVariable = "SLUICE_HANDED_OVER"
+
+// A legacy is what a predecessor leaves to its successor.
+type legacy struct {
+	Listeners map[string]int // their descriptors, by their addresses
+	Processes map[string]int // how many take requests, by backend
+	Ready     int            // the descriptor at which to say that it serves
+}
 
 // successorTimeout bounds how long a successor may take to serve.
 const successorTimeout = 2 * time.Minute
@@ -51,7 +53,7 @@ func startSuccessor(ctx context.Context, s *sluice.Server, program string) (pid 
 	}
 	defer r.Close()
 	defer w.Close()
-	attr, err := handOver(listeners, w)
+	attr, err := handOver(legacy{listeners, s.Ready(), 0}, w)
 	if err != nil {
 		return 0, err
 	}
@@ -79,20 +81,20 @@ func dismiss(pid int) {
 	p.Wait()
 }
 
-// handOver says what a successor gets.
-func handOver(listeners map[string]int, ready *os.File) (*syscall.ProcAttr, error) {
+// handOver says what a successor gets. The descriptors of what are ours.
+func handOver(what legacy, ready *os.File) (*syscall.ProcAttr, error) {
 	files := []uintptr{0, 1, 2}
-	at := make(map[string]int)
-	for _, spec := range slices.Sorted(maps.Keys(listeners)) {
-		at[spec] = len(files)
-		files = append(files, uintptr(listeners[spec]))
+	theirs := make(map[string]int)
+	for _, spec := range slices.Sorted(maps.Keys(what.Listeners)) {
+		theirs[spec] = len(files)
+		files = append(files, uintptr(what.Listeners[spec]))
 	}
-	text, err := json.Marshal(at)
+	what.Listeners, what.Ready = theirs, len(files)
+	text, err := json.Marshal(what)
 	if err != nil {
 		return nil, err
 	}
-	env := append(os.Environ(), handedListeners+"="+string(text), handedReady+"="+strconv.Itoa(len(files)))
-	return &syscall.ProcAttr{Env: env, Files: append(files, ready.Fd())}, nil
+	return &syscall.ProcAttr{Env: append(os.Environ(), legacyVariable+"="+string(text)), Files: append(files, ready.Fd())}, nil
 }
 
 // awaitSuccessor waits for the word of a successor. The end of the pipe without
@@ -114,34 +116,30 @@ func awaitSuccessor(ctx context.Context, r *os.File) error {
 	return err
 }
 
-// takeOver returns the listeners that a predecessor has handed over, and what
-// tells it that we serve. The variables are removed, so that nobody takes them
-// for theirs.
-func takeOver() (listeners map[string]net.Listener, ready func(), err error) {
-	text, number := os.Getenv(handedListeners), os.Getenv(handedReady)
-	os.Unsetenv(handedListeners)
-	os.Unsetenv(handedReady)
+// takeOver puts what a predecessor has handed over into o, and returns what tells
+// it that we serve; nil if there is none. The variable is removed, so that nobody
+// takes it for his.
+func takeOver(o *sluice.Options) (tell func(), err error) {
+	text := os.Getenv(legacyVariable)
+	os.Unsetenv(legacyVariable)
 	if text == "" {
-		return nil, func() {}, nil
+		return nil, nil
 	}
-	at := make(map[string]int)
-	if err := json.Unmarshal([]byte(text), &at); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", handedListeners, err)
+	var what legacy
+	if err := json.Unmarshal([]byte(text), &what); err != nil {
+		return nil, fmt.Errorf("%s: %w", legacyVariable, err)
 	}
-	fd, err := strconv.ParseUint(number, 10, 16)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", handedReady, err)
-	}
-	listeners = make(map[string]net.Listener)
-	for spec, fd := range at {
+	o.Ready = what.Processes
+	o.Listeners = make(map[string]net.Listener)
+	for spec, fd := range what.Listeners {
 		l, err := sluice.TakeOver(os.NewFile(uintptr(fd), spec), spec)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		listeners[spec] = l
+		o.Listeners[spec] = l
 	}
-	pipe := os.NewFile(uintptr(fd), "predecessor")
-	return listeners, func() {
+	pipe := os.NewFile(uintptr(what.Ready), "predecessor")
+	return func() {
 		pipe.Write([]byte("."))
 		pipe.Close()
 	}, nil

@@ -37,16 +37,19 @@ type Scale struct {
 	fell   time.Time // when processes were ended last
 }
 
-// New returns a Scale for a backend with Floor processes, which begin to start
-// at that time.
-func New(r Rule, now time.Time) *Scale {
-	return &Scale{
+// New returns a Scale for a backend with n processes, from Floor to Max, which
+// begin to start at that time. If there are more than Floor, they are needed
+// now.
+func New(r Rule, n int, now time.Time) *Scale {
+	s := &Scale{
 		rule:   r,
-		wanted: r.Floor(),
+		wanted: n,
 		meter:  meter{shared: r.Per == 0},
 		past:   past{part: max(r.Idle/buckets, time.Millisecond), turn: now},
 		starts: starts{begun: now},
 	}
+	s.past.note(n)
+	return s
 }
 
 // Look decides.

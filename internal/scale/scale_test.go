@@ -17,7 +17,7 @@ type walk struct {
 	now time.Time
 }
 
-func begin(t *testing.T, r Rule) *walk { return &walk{t, New(r, noon), noon} }
+func begin(t *testing.T, r Rule) *walk { return &walk{t, New(r, r.Floor(), noon), noon} }
 
 func (w *walk) look(after time.Duration, l Load) Advice {
 	w.now = w.now.Add(after)

@@ -36,7 +36,7 @@ func (s *sluice) begin(w *world) {
 	if s.most = 1; w.limits.unsaid {
 		rule.Per, s.most = 0, pool.DefaultMaxLoad
 	}
-	s.scale = scale.New(rule, noon)
+	s.scale = scale.New(rule, rule.Floor(), noon)
 	for s.want = rule.Floor(); len(w.procs) < s.want; {
 		w.spawn()
 	}
