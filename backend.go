@@ -8,11 +8,14 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/fastcgi"
 	"github.com/sluice-gateway/sluice/internal/address"
+	"github.com/sluice-gateway/sluice/internal/scale"
 	"github.com/sluice-gateway/sluice/internal/watch"
 	"github.com/sluice-gateway/sluice/pool"
 	"github.com/sluice-gateway/sluice/process"
@@ -21,13 +24,15 @@ import (
 // A backend is a running one: its pool, its connections and, if Sluice runs
 // the application, its processes.
 type backend struct {
-	cfg    config.Backend
-	pool   *pool.Pool
-	client *fastcgi.Client
-	group  *process.Group // nil if somebody else runs the application
-	dir    string         // of the sockets, removed at the end
+	cfg     config.Backend
+	maxLoad int // requests that one process takes at a time; 0: not known
+	pool    *pool.Pool
+	client  *fastcgi.Client
+	group   *process.Group // nil if somebody else runs the application
+	dir     string         // of the sockets, removed at the end
 
-	scaler   *scaler // nil if there are always as many processes
+	scaler   atomic.Pointer[scaler] // nil while there are always as many processes
+	given    sync.Once              // up, see giveUp
 	recycler recycler
 	watcher  watcher
 	from     setting
@@ -58,19 +63,20 @@ func startBackend(cfg config.Backend, from setting, log *slog.Logger) (*backend,
 		if maxLoad == 0 {
 			maxLoad = perWorker
 		}
+		b.maxLoad = maxLoad
 		source = groupSource{b}
 	}
 	c := pool.Config{Name: cfg.Name, MaxLoad: maxLoad, MaxQueue: cfg.Queue.Max, QueueTimeout: cfg.Queue.Timeout, Log: log}
-	if b.scaler != nil {
-		c.Waiting = b.scaler.waiting
+	if b.group != nil {
+		c.Waiting = b.waiting
 	}
 	b.pool = pool.New(c)
 	if b.recycler.needed() {
 		b.recycler.start(b.pool, b.group)
 	}
 	b.pool.Watch(source)
-	if b.scaler != nil {
-		b.scaler.start(b.pool, b.group)
+	if s := b.scaler.Load(); s != nil {
+		s.start(b.pool, b.group)
 	}
 	if b.group != nil {
 		b.watcher.start(b.group, log.With(slog.String("backend", cfg.Name)))
@@ -130,7 +136,7 @@ func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 		p := b.cfg.Processes
 		b.recycler = recycler{maxRequests: uint64(max(p.MaxRequests, 0)), hung: max(p.HungTimeout, 0)}
 		if !rule.Fixed() {
-			b.scaler = newScaler(rule, begin)
+			b.scaler.Store(newScaler(rule, begin))
 		}
 	}
 	if err = b.watcher.look(watch.Files{Paths: b.cfg.Watch, Except: b.from.ours, Log: log.With(slog.String("backend", b.cfg.Name))}); err != nil {
@@ -161,13 +167,43 @@ func (b *backend) same(cfg config.Backend, root string) bool {
 	return b.cfg.Equal(cfg) && (cfg.PHP == "" || b.from.root == root)
 }
 
+// waiting is for pool.Config.Waiting.
+func (b *backend) waiting() {
+	if s := b.scaler.Load(); s != nil {
+		s.waiting()
+	}
+}
+
+// givenUpIdle is how long processes stay that hardly anybody needs any more.
+const givenUpIdle = time.Second
+
+// giveUp ends the processes, except those that have requests, because another
+// backend has taken the place of this one. The snapshot may stay for long, for a
+// request to another backend, and a request that was on its way may come still:
+// then a process is started for it.
+func (b *backend) giveUp() {
+	if b.group == nil {
+		return
+	}
+	b.given.Do(func() {
+		b.watcher.close()
+		rule := scale.Rule{Max: mostProcesses(b.cfg), Per: b.maxLoad, Idle: givenUpIdle}
+		if s := b.scaler.Load(); s != nil {
+			s.close()
+		}
+		s := newScaler(rule, min(b.ready(), rule.Max))
+		b.scaler.Store(s)
+		s.start(b.pool, b.group)
+	})
+}
+
 // release gives up a snapshot's use; the last one ends the backend.
 func (b *backend) release(ctx context.Context) error {
 	if b.users.Add(-1) > 0 {
 		return nil
 	}
-	if b.scaler != nil {
-		b.scaler.close()
+	if s := b.scaler.Load(); s != nil {
+		s.close()
 	}
 	b.recycler.close()
 	b.watcher.close()

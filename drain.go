@@ -51,7 +51,7 @@ func (s *Server) end() error {
 		errs = append(errs, fmt.Errorf("sluice: requests were still under way when the time to drain was over: %w", err))
 		s.http.Close()
 	}
-	errs = append(errs, snap.retire(s.life))
+	errs = append(errs, snap.retire(s.life, nil))
 	s.retired.Wait()
 	return errors.Join(errs...)
 }

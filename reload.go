@@ -54,7 +54,7 @@ func (s *Server) reload(cfg *config.Config, anew bool) error {
 	s.current.Store(snap)
 	s.adopt(snap.listen, opened)
 	s.retired.Go(func() { // ends when the last request of old has; end waits
-		if err := old.retire(s.life); err != nil {
+		if err := old.retire(s.life, snap); err != nil {
 			s.o.Log.Warn("ending the old configuration", slog.Any("err", err))
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -218,5 +219,39 @@ func TestReloadFailsOnDemand(t *testing.T) {
 	}
 	if pid := g.pid(); pid != first {
 		t.Errorf("process %d answers, want %d still", pid, first)
+	}
+}
+
+// The processes of a backend that another has replaced end although a request to
+// a third one keeps the old configuration; one that comes late finds some all
+// the same.
+func TestReplacedProcessesDoNotStay(t *testing.T) {
+	two := func(env string) *config.Config {
+		c := oneApp(t, 1)
+		b := c.Backends[0]
+		b.Name, b.Env = "other", map[string]string{workerVariable: "1", "V": env}
+		c.Backends = append(c.Backends, b)
+		c.Routes = append([]config.Route{{Path: "/other/", Backend: "other"}}, c.Routes...)
+		return c
+	}
+	g := start(t, two("1"))
+	old, err := strconv.Atoi(g.get("/other/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := g.hold() // at app, which does not change
+	snap := g.s.current.Load()
+	if err := g.s.Reload(two("2")); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the end of the process that was replaced", func() bool { return gone(old) })
+	lease, err := snap.backends["other"].pool.Acquire(t.Context(), 0, nil)
+	if err != nil {
+		t.Errorf("a request that was on its way: %v", err)
+	} else {
+		lease.Release(nil)
+	}
+	if _, err := release(); err != nil {
+		t.Error(err)
 	}
 }

@@ -59,9 +59,15 @@ func (s *snapshot) release() {
 	}
 }
 
-// retire waits for the last request of a snapshot that is not current any more
-// and ends what no other snapshot uses. When ctx is done it waits no longer.
-func (s *snapshot) retire(ctx context.Context) error {
+// retire waits for the last request of a snapshot that is not current any more,
+// next being the one that is, if any, and ends what no other snapshot uses. When
+// ctx is done it waits no longer.
+func (s *snapshot) retire(ctx context.Context, next *snapshot) error {
+	for name, b := range s.backends {
+		if next != nil && next.backend(name) != b {
+			b.giveUp()
+		}
+	}
 	s.release()
 	select {
 	case <-s.idle:
