@@ -162,7 +162,13 @@ func fullSocket(t *testing.T) string {
 	path := filepath.Join(shortDir(t), "full.sock")
 	at := &syscall.SockaddrUnix{Name: path}
 	socket := func() int {
-		fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+		syscall.ForkLock.RLock() // no fork before the next line
+		fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+		syscall.CloseOnExec(fd)
+		syscall.ForkLock.RUnlock()
+		if err == nil {
+			err = syscall.SetNonblock(fd, true)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

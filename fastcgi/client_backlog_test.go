@@ -22,7 +22,10 @@ func fullSocket(t *testing.T) (addr string, l net.Listener, fill []net.Conn) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	addr = filepath.Join(dir, "a.sock")
 	at := &syscall.SockaddrUnix{Name: addr}
-	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	syscall.ForkLock.RLock() // no fork between the next two calls
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	syscall.CloseOnExec(fd)
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		t.Fatal(err)
 	}

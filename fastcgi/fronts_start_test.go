@@ -127,7 +127,10 @@ ProxyPass / %[5]s flushpackets=on %[6]s
 // SO_REUSEADDR can listen on, until the end of the test: servers do.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	syscall.ForkLock.RLock() // no fork between the next two calls
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	syscall.CloseOnExec(fd)
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/cgi/cgihttp"
 	"github.com/sluice-gateway/sluice/fastcgi"
+	"github.com/sluice-gateway/sluice/internal/testproc"
 )
 
 // serve serves l with h until the test ends.
@@ -59,8 +60,7 @@ func startProgram(t *testing.T, cmd *exec.Cmd) *program {
 	defer f.Close()
 	cmd.Stdout, cmd.Stderr = f, f // a file needs no goroutine that copies
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
-	// Should the test binary die, php-fpm and its like end their children too.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	cmd.SysProcAttr = testproc.Attributes()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

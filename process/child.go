@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -17,7 +19,8 @@ type child struct {
 	ready  <-chan struct{} // closed when it takes requests
 	exited <-chan Exit     // gets one value when it, and all of its process group, is gone
 	signal func(syscall.Signal)
-	kill   func() // its process group
+	ask    func(syscall.Signal) // the same, with the stop signal
+	kill   func()               // all that is left of it, now
 	output func() []string
 }
 
@@ -31,15 +34,19 @@ type running struct {
 	started time.Time
 	out     *output
 	log     *slog.Logger
+	passed  chan syscall.Signal // the last one that came, for what is left of it
+	killed  chan struct{}       // closed by kill
 
-	mu     sync.Mutex
-	reaped bool // its number may be another's
+	mu        sync.Mutex
+	asked     syscall.Signal // the stop signal that it got; 0 if it got none
+	releasing bool           // release runs, and tells what is left what is passed
+	over      bool           // its number, and that of its process group, may be another's
 }
 
 // launch starts a process of s, with sock as descriptor 0, from thread t. What
 // it starts besides ends with the process; whoever reads child.exited has
 // waited for it.
-func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (*child, *startError) {
+func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (c *child, _ *startError) {
 	path, failed := s.command()
 	if failed != nil {
 		return nil, failed
@@ -49,13 +56,15 @@ func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (*child, *startE
 			return nil, failed
 		}
 	}
-	stdin, err := descriptor0(sock)
+	stdin, giveBack, err := descriptor0(sock)
 	if err != nil {
 		return nil, &startError{fmt.Sprintf("descriptor 0: %v", err), "it is tried again"}
 	}
-	if sock == nil {
-		defer stdin.Close()
-	}
+	defer func() {
+		if c == nil {
+			giveBack()
+		}
+	}()
 	r, w, err := outputPipe(s.credential())
 	if err != nil {
 		return nil, &startError{fmt.Sprintf("a pipe for its output: %v", err), "allow us more open files (ulimit -n)"}
@@ -80,18 +89,22 @@ func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (*child, *startE
 		return nil, failed
 	}
 	log = log.With(slog.Int("pid", p.Pid))
-	run := &running{spec: s, sock: sock, process: p, pid: p.Pid, mark: mark, started: time.Now(), out: &output{r: r, log: log}, log: log}
-	return run.watched(), nil
+	run := &running{
+		spec: s, sock: sock, process: p, pid: p.Pid, mark: mark, started: time.Now(), out: &output{r: r, log: log}, log: log,
+		passed: make(chan syscall.Signal, 1), killed: make(chan struct{}),
+	}
+	return run.watched(giveBack), nil
 }
 
-// descriptor0 returns what a process finds as descriptor 0. An application may
-// have made the socket non-blocking for all who hold it; its successor gets it
-// as it was.
-func descriptor0(sock *socket) (*os.File, error) {
+// descriptor0 returns what a process finds as descriptor 0. giveBack is called
+// when the process is gone.
+func descriptor0(sock *socket) (f *os.File, giveBack func(), err error) {
 	if sock == nil {
-		return os.Open(os.DevNull)
+		f, err = os.Open(os.DevNull)
+		return f, func() { f.Close() }, err
 	}
-	return sock.file, syscall.SetNonblock(int(sock.file.Fd()), false)
+	f, err = sock.lend()
+	return f, sock.takeBack, err
 }
 
 // outputPipe returns a pipe whose writing end the process may open again by
@@ -116,7 +129,7 @@ func outputPipe(owner *Credential) (r, w *os.File, err error) {
 // waits for the other two: the reader of the output with a deadline, for a
 // descendant that has left the process group may hold the pipe open; and the
 // probe, which blocks in a connect, with its context.
-func (r *running) watched() *child {
+func (r *running) watched(giveBack func()) *child {
 	exited := make(chan Exit, 1)
 	ready := make(chan struct{})
 	read := make(chan error, 1)
@@ -132,6 +145,7 @@ func (r *running) watched() *child {
 	}()
 	go func() {
 		e := r.wait()
+		giveBack()
 		cancel()
 		<-probed
 		r.out.r.SetReadDeadline(time.Now().Add(outputGrace))
@@ -140,7 +154,7 @@ func (r *running) watched() *child {
 		}
 		exited <- r.describe(e)
 	}()
-	return &child{pid: r.pid, ready: ready, exited: exited, signal: r.signal, kill: r.kill, output: r.out.last}
+	return &child{pid: r.pid, ready: ready, exited: exited, signal: r.signal, ask: r.ask, kill: r.kill, output: r.out.last}
 }
 
 // An end is the bare fact of an Exit.
@@ -151,45 +165,50 @@ type end struct {
 }
 
 // wait waits until the process, all of its process group, and its orphans if we
-// adopt them, are gone. What is left of them when the process has died gets
-// SIGKILL: it could keep the address of a successor.
+// adopt them, are gone.
 func (r *running) wait() (e end) {
+	reaped := false
+	reap := func() {
+		var state *os.ProcessState
+		if state, e.err = r.process.Wait(); e.err == nil {
+			e.status = state.Sys().(syscall.WaitStatus)
+		}
+		reaped = true
+	}
 	// While the process is a zombie its number is that of its group and of
-	// nothing else, so this is when the signal is sent. Where it cannot be
-	// waited for without reaping, it is sent as soon after as can be.
-	var state *os.ProcessState
-	zombie := awaitDeath(r.pid) == nil
-	if !zombie {
-		state, e.err = r.process.Wait()
+	// nothing else, so this is when signals are sent to that. Where it cannot be
+	// waited for without reaping, or not be told from what is left of its group,
+	// they are sent as soon after as can be.
+	var err error
+	if e.status, err = awaitDeath(r.pid); err != nil || !seesProcesses() {
+		reap()
 	}
 	e.at = time.Now()
+	left := r.release(e.status, reaped)
 	r.mu.Lock()
 	syscall.Kill(-r.pid, syscall.SIGKILL)
-	if zombie {
-		state, e.err = r.process.Wait()
+	if !reaped {
+		reap()
 	}
-	r.reaped = true
+	r.over = true
 	r.mu.Unlock()
-	if e.err == nil {
-		e.status = state.Sys().(syscall.WaitStatus)
-	}
 	if !awaitGroup(r.pid) {
 		r.log.Error("process group does not end", slog.Duration("waited", goneTimeout))
 	}
-	r.endOrphans()
+	r.endOrphans(left)
 	return e
 }
 
 // endOrphans ends what the process has started and what has left its process
 // group, as a daemon does: it may hold the listening socket, and take requests
-// that are not for it.
-func (r *running) endOrphans() {
-	if r.mark == "" {
-		return
+// that are not for it. left are those that have been asked to end.
+func (r *running) endOrphans(left map[int]string) {
+	all := true
+	if r.mark != "" {
+		all = endOrphans(r.mark, left)
 	}
-	ended, all := endOrphans(r.mark)
-	if len(ended) > 0 {
-		r.log.Warn("what it left behind was killed", slog.Any("processes", ended),
+	if len(left) > 0 {
+		r.log.Warn("what it left behind was ended", slog.Any("processes", slices.Sorted(maps.Values(left))),
 			slog.String("hint", "what it starts ends with it; run what shall stay by itself, as a service"))
 	}
 	if !all {
@@ -213,20 +232,53 @@ func (r *running) describe(e end) Exit {
 	return x
 }
 
-// signal sends a signal to the process, if it is there.
+// signal sends a signal to the process, if it is there. What is left of it
+// gets it as well, if it has been asked to end: whether the process was still
+// there cannot be known.
 func (r *running) signal(sig syscall.Signal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.process.Signal(sig)
+	r.forget()
+	r.passed <- sig
+}
+
+// ask sends the stop signal.
+func (r *running) ask(sig syscall.Signal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = sig
+	r.process.Signal(sig)
+	r.forget() // what came before was for the process alone
+	if r.releasing {
+		r.passed <- sig
+	}
+}
+
+// forget takes back a signal that was passed. r.mu is held.
+func (r *running) forget() {
+	select {
+	case <-r.passed:
+	default:
+	}
 }
 
 // kill sends SIGKILL to the process group, if it is there, and to the process
-// itself: it may have gone over to another group of our session.
+// itself: it may have gone over to another group of our session. What is left
+// of it has no time any more.
 func (r *running) kill() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.reaped {
-		syscall.Kill(-r.pid, syscall.SIGKILL)
-		r.process.Kill()
+	if r.over {
+		return
 	}
+	select {
+	case <-r.killed:
+	default:
+		close(r.killed)
+	}
+	syscall.Kill(-r.pid, syscall.SIGKILL)
+	r.process.Kill()
 }
 
 // probe waits until the process takes requests. It returns false if ctx was

@@ -17,4 +17,8 @@
 // A Group has slots, one for each process, and every slot has a listening
 // socket of its own, which the group holds open: a process that dies leaves
 // the requests in its queue to its successor.
+//
+// Should we get SIGKILL, the processes end, too (on Linux); but not one that
+// changes its user itself, which the kernel then lets live (prctl(2),
+// PR_SET_PDEATHSIG): leave that to Spec.Credential.
 package process

@@ -1,10 +1,9 @@
 package process
 
 import (
-	"os"
-	"syscall"
-
-	"golang.org/x/sys/unix"
+	"errors"
+	"net"
+	"time"
 )
 
 // A doorman turns away who connects to a slot's socket while no process is
@@ -12,70 +11,64 @@ import (
 // a death, so without it a request waits out the whole pause, while other
 // processes may be free.
 type doorman struct {
-	wake *os.File      // closed to end it
+	door net.Listener
 	done chan struct{} // closed when it has ended
+	left chan struct{} // closed by dismiss
 }
 
 // hire starts a doorman. Its goroutine belongs to the slot, which ends it with
-// dismiss before it starts a process. It blocks in poll only.
+// dismiss before it starts a process. It blocks in Accept, which ends with the
+// door, and while it waits for news.
 func hire(sock *socket, refusal []byte) (*doorman, error) {
-	r, w, err := os.Pipe()
+	// Package net makes the socket non-blocking: what a descendant that got
+	// away accepts first must not block us. The next process gets it back as it
+	// was, see lend.
+	door, err := net.FileListener(sock.file)
 	if err != nil {
 		return nil, err
 	}
-	fd := int(sock.file.Fd())
-	// What a descendant that got away accepts first must not block us. The
-	// next process gets the socket back as it was, see descriptor0.
-	if err := syscall.SetNonblock(fd, true); err != nil {
-		r.Close()
-		w.Close()
-		return nil, err
+	if l, ok := door.(*net.UnixListener); ok {
+		l.SetUnlinkOnClose(false)
 	}
-	d := &doorman{wake: w, done: make(chan struct{})}
+	d := &doorman{door: door, done: make(chan struct{}), left: make(chan struct{})}
 	go func() {
 		defer close(d.done)
-		defer r.Close()
-		turnAway(fd, int(r.Fd()), refusal)
+		d.turnAway(refusal)
 	}()
 	return d, nil
 }
 
-// turnAway accepts and refuses until wake is closed.
-func turnAway(fd, wake int, refusal []byte) {
+// newsTime is how long the doorman waits at first for the news of the death to
+// reach those who choose a process: whoever is refused before that is sent here
+// again.
+const newsTime = 100 * time.Millisecond
+
+// turnAway accepts and refuses until the doorman is dismissed.
+func (d *doorman) turnAway(refusal []byte) {
 	var refused guests
 	defer refused.leave()
-	polled := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(wake), Events: unix.POLLIN}}
-	unix.Poll(polled[1:], newsTime)
+	d.wait()
 	for {
-		if _, err := unix.Poll(polled, -1); err != nil && err != unix.EINTR {
+		nc, err := d.door.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return
-		}
-		if polled[1].Revents != 0 {
-			return
-		}
-		syscall.ForkLock.RLock() // no fork between the next two calls
-		nc, _, err := syscall.Accept(fd)
-		if err == nil {
-			syscall.CloseOnExec(nc)
-		}
-		syscall.ForkLock.RUnlock()
-		switch err {
-		case nil:
-		case syscall.EAGAIN, syscall.EINTR, syscall.ECONNABORTED:
-			continue // gone again
-		default: // no descriptor is free, or the process has shut its socket down
-			unix.Poll(polled[1:], newsTime)
+		case err != nil: // no descriptor is free, or the process has shut its socket down
+			d.wait()
 			continue
 		}
-		syscall.Write(nc, refusal) // there is room for it in a new connection
+		nc.SetWriteDeadline(time.Now().Add(newsTime)) // there is room for it in a new connection
+		nc.Write(refusal)
 		refused.see(nc)
 	}
 }
 
-// newsTime is how long the doorman waits at first, in milliseconds, for the news
-// of the death to reach those who choose a process: whoever is refused before
-// that is sent here again.
-const newsTime = 100
+func (d *doorman) wait() {
+	select {
+	case <-time.After(newsTime):
+	case <-d.left:
+	}
+}
 
 // maxGuests bounds the connections that are kept open after the refusal.
 const maxGuests = 64
@@ -83,12 +76,14 @@ const maxGuests = 64
 // guests are connections that have been refused. Each stays open for a while:
 // who is still writing its request would get EPIPE, and not read what it was
 // told.
-type guests []int
+type guests []net.Conn
 
-func (g *guests) see(nc int) {
-	syscall.Shutdown(nc, syscall.SHUT_WR)
+func (g *guests) see(nc net.Conn) {
+	if c, ok := nc.(interface{ CloseWrite() error }); ok {
+		c.CloseWrite()
+	}
 	if len(*g) == maxGuests {
-		syscall.Close((*g)[0])
+		(*g)[0].Close()
 		*g = append((*g)[:0], (*g)[1:]...)
 	}
 	*g = append(*g, nc)
@@ -96,7 +91,7 @@ func (g *guests) see(nc int) {
 
 func (g *guests) leave() {
 	for _, nc := range *g {
-		syscall.Close(nc)
+		nc.Close()
 	}
 }
 
@@ -104,7 +99,8 @@ func (g *guests) leave() {
 // when there is none.
 func (d *doorman) dismiss() {
 	if d != nil {
-		d.wake.Close()
+		close(d.left)
+		d.door.Close()
 		<-d.done
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,6 @@ type Group struct {
 	shared *socket // of all slots; nil if each has its own
 	thread *thread
 	runs   sync.WaitGroup // the goroutines of the slots, and inspect
-	loops  atomic.Int32   // slots in a crash loop
 
 	stop, kill       chan struct{} // closed by Stop
 	endStop, endKill func()        // close them, once
@@ -33,6 +33,7 @@ type Group struct {
 	ended   bool // Stop has been called
 	want    int
 	places  []*place
+	growing bool          // grow runs
 	retry   *time.Timer   // to make a slot that could not be made; nil if there is none
 	changed chan struct{} // closed, and replaced, when something has changed
 	rolling chan struct{} // closed when the restart under way is over; nil if there is none
@@ -47,11 +48,13 @@ type place struct {
 	old    bool // to be retired when another one is ready in its place
 	load   int  // what its process has to do, when plan is asked
 	proved bool // one of its processes has been ready
+	loops  bool // its processes keep dying, and that was said
 }
 
 // NewGroup returns a group of n processes, none of them started, and holds
 // their sockets: in the folder dir, unless they share one (Spec.Socket). It makes the folder, open to us alone, or
-// takes one that is there if nobody else can write to it; the parent must exist.
+// takes one that is there if nobody else can write to it, or to one above it;
+// the parent must exist.
 // A group whose processes listen BySelf has one at the most, and needs no
 // folder. Stop gives back what the group holds, also if it was never started.
 func NewGroup(spec Spec, n int, dir string) (*Group, error) {
@@ -78,11 +81,9 @@ func NewGroup(spec Spec, n int, dir string) (*Group, error) {
 			return nil, g.spec.failed(err)
 		}
 	}
-	for range n {
-		if err := g.addPlace(); err != nil {
-			g.release()
-			return nil, g.spec.failed(err)
-		}
+	if err := g.addPlaces(n); err != nil {
+		g.release()
+		return nil, g.spec.failed(err)
 	}
 	return g, nil
 }
@@ -94,47 +95,22 @@ func (s *Spec) checkCount(n int) error {
 	return nil
 }
 
-// addPlace makes a slot, with its socket. g.mu is held, or nobody else knows g.
-func (g *Group) addPlace() error {
-	n := g.freeNumber()
+// addPlace makes a slot with a number and a socket. g.mu is held, or nobody else
+// knows g.
+func (g *Group) addPlace(n int, sock *socket) {
 	log := g.spec.log().With(slog.String("backend", g.spec.Name), slog.Int("slot", n))
-	s := &slot{n: n, spec: &g.spec, log: log, stop: g.stop, kill: g.kill, hangs: make(chan hang, 1), looping: g.looping}
+	s := &slot{n: n, spec: &g.spec, sock: sock, log: log, stop: g.stop, kill: g.kill, hangs: make(chan hang, 1)}
 	p := &place{slot: s, retire: make(chan struct{})}
 	s.retire = p.retire
 	s.view = view{Status: Status{Slot: n, State: Down, Since: time.Now()}}
 	s.launch = func() (*child, *startError) { return g.launch(s) }
 	s.publish = func(v view) { g.publish(p, v) }
+	s.looping = func(is bool) bool { return g.looping(p, is) }
 	p.view = s.view
-	switch {
-	case g.shared != nil:
-		s.sock = g.shared
-	case g.spec.Listen == OnDescriptor0:
-		if err := privateDir(g.dir); err != nil {
-			return err
-		}
-		var err error
-		if s.sock, err = listen(g.dir, g.spec.Name, n, g.spec.Credential); err != nil {
-			return err
-		}
-	}
 	g.places = append(g.places, p)
 	if g.started {
 		g.run(p)
 	}
-	return nil
-}
-
-// freeNumber returns the smallest number that no slot has.
-func (g *Group) freeNumber() int {
-	taken := make(map[int]bool, len(g.places))
-	for _, p := range g.places {
-		taken[p.slot.n] = true
-	}
-	n := 0
-	for taken[n] {
-		n++
-	}
-	return n
 }
 
 // run starts the goroutine of a slot, which Stop waits for.
@@ -195,12 +171,8 @@ func (g *Group) settle() {
 	if g.spec.Listen == BySelf && len(g.places) > 0 {
 		return // the address is not free yet
 	}
-	for range add {
-		if err := g.addPlace(); err != nil {
-			g.spec.log().Error("process not started", slog.String("backend", g.spec.Name), slog.Any("err", err), slog.Duration("again_in", retryAfter))
-			g.retryLater()
-			return
-		}
+	if add > 0 {
+		g.grow(add)
 	}
 }
 
@@ -217,18 +189,6 @@ func (g *Group) askLoads() {
 	}
 }
 
-// retryLater makes slots that could not be made. The timer ends with Stop.
-func (g *Group) retryLater() {
-	if g.retry == nil {
-		g.retry = time.AfterFunc(retryAfter, func() {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.retry = nil
-			g.settle()
-		})
-	}
-}
-
 // vacated is called when a slot has come to its end.
 func (g *Group) vacated(p *place) {
 	g.mu.Lock()
@@ -240,9 +200,9 @@ func (g *Group) vacated(p *place) {
 	g.settle()
 }
 
-// Stop ends the processes: each gets the stop signal; those that have not ended
-// after the stop timeout, or when ctx is done, get SIGKILL, and so does
-// everything else in their process groups. It returns when all are gone and
+// Stop ends the processes: each gets the stop signal, and when it has ended, so
+// does what is left of its process group. What has not ended after the stop
+// timeout, or when ctx is done, gets SIGKILL. Stop returns when all are gone and
 // their sockets are removed. It may be called more than once.
 func (g *Group) Stop(ctx context.Context) error {
 	g.mu.Lock()
@@ -298,10 +258,11 @@ func (g *Group) giveBack(p *place) error {
 	return nil
 }
 
-// looping counts the slots in a crash loop and returns how many there are.
-func (g *Group) looping(is bool) int {
-	if is {
-		return int(g.loops.Add(1))
-	}
-	return int(g.loops.Add(-1))
+// looping takes note of whether the processes of a slot keep dying, and reports
+// whether those of others do.
+func (g *Group) looping(p *place, is bool) (others bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p.loops = is
+	return slices.ContainsFunc(g.places, func(other *place) bool { return other != p && other.loops && !other.gone })
 }

@@ -83,13 +83,22 @@ type powers struct {
 	groups    []int             // the supplementary ones
 	hard      map[string]uint64 // our hard limits; the keys are the names that there are
 	mostFiles uint64            // of a process, whoever asks; 0 if it is not known
+	blind     *startError       // why we cannot see what a process is; nil if we can
 	niceness  int               // ours
 	nicest    int               // that everybody may have
 }
 
 // possible reports what of the isolation, and the Credential, cannot be had.
 func (s *Spec) possible(p powers) *startError {
-	return cmp.Or(s.possibleIDs(p), s.Isolation.possibleRoot(p), s.Isolation.possibleHere(p), s.Isolation.possibleLimits(p))
+	return cmp.Or(s.possibleView(p), s.possibleIDs(p), s.Isolation.possibleRoot(p), s.Isolation.possibleHere(p), s.Isolation.possibleLimits(p))
+}
+
+// possibleView reports that we cannot see what we would have to look at.
+func (s *Spec) possibleView(p powers) *startError {
+	if s.credential() == nil && !s.Isolation.asked() && s.MaxMemory == 0 {
+		return nil
+	}
+	return p.blind
 }
 
 func (s *Spec) possibleIDs(p powers) *startError {
@@ -125,13 +134,22 @@ func (i *Isolation) possibleRoot(p powers) *startError {
 		return &startError{fmt.Sprintf("%s: %v", what, reason(err)), "correct the path"}
 	case !info.IsDir():
 		return &startError{what + " is not a folder", "name the folder that the process shall see as /"}
-	case info.Mode().Perm()&0o022 != 0:
-		return &startError{fmt.Sprintf("%s: others may write to it (mode %04o)", what, info.Mode().Perm()), "chmod go-w " + i.Chroot}
+	default:
+		return notReplaced(i.Chroot, info)
 	}
-	if err := irreplaceable(i.Chroot); err != nil {
-		return &startError{fmt.Sprintf("%s: %v", what, err), "or choose another folder"}
+}
+
+// notReplaced reports that somebody besides its owner could replace a folder that
+// is to be a root, or what is in it.
+func notReplaced(root string, info fs.FileInfo) *startError {
+	_, err := trust{users: []int{0, os.Geteuid(), userOf(info)}, alone: true}.resolve(root)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if e, ok := errors.AsType[*startError](err); ok {
+		return &startError{"chroot " + root + ": " + e.what, e.advice}
+	}
+	return &startError{fmt.Sprintf("chroot %s: %v", root, err), "correct the path"}
 }
 
 func (i *Isolation) possibleHere(p powers) *startError {

@@ -47,7 +47,7 @@ func ourPowers() powers {
 	p := powers{
 		root: capable(unix.CAP_SYS_CHROOT), ids: capable(unix.CAP_SETUID) && capable(unix.CAP_SETGID),
 		limits: capable(unix.CAP_SYS_RESOURCE), nice: capable(unix.CAP_SYS_NICE),
-		uid: os.Geteuid(), gid: os.Getegid(), hard: make(map[string]uint64), nicest: math.MaxInt,
+		uid: os.Geteuid(), gid: os.Getegid(), hard: make(map[string]uint64), nicest: math.MaxInt, blind: ownProc(),
 	}
 	p.groups, _ = os.Getgroups()
 	for name, r := range resources {
@@ -93,7 +93,7 @@ func (i *Isolation) settle() (ownUmask bool, _ *startError) {
 		// own. Containers may forbid that.
 		if ownUmask = unix.Unshare(unix.CLONE_FS) == nil; ownUmask {
 			syscall.Umask(int(*i.Umask))
-			syscall.Chdir(fmt.Sprintf("/proc/%d/cwd", os.Getpid())) // the others may have moved since
+			syscall.Chdir("/proc/self/cwd") // the others may have moved since
 		}
 	}
 	if i.Nice != 0 {

@@ -3,6 +3,7 @@ package process
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -49,10 +50,10 @@ func TestPossible(t *testing.T) {
 			"chroot DIR/none is not there: make the folder, with the application and all that it needs in it"},
 		{"chroot, below a file", root, Isolation{Chroot: file + "/x"}, nil, "chroot DIR/file/x: not a directory: correct the path"},
 		{"chroot, a file", root, Isolation{Chroot: file}, nil, "chroot DIR/file is not a folder: name the folder that the process shall see as /"},
-		{"chroot, open", root, Isolation{Chroot: open}, nil, "chroot DIR/open: others may write to it (mode 0777): chmod go-w DIR/open"},
-		{"chroot, open to the group", root, Isolation{Chroot: group}, nil, "chroot DIR/group: others may write to it (mode 0775): chmod go-w DIR/group"},
+		{"chroot, open", root, Isolation{Chroot: open}, nil, "chroot DIR/open: anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
+		{"chroot, open to the group", root, Isolation{Chroot: group}, nil, "chroot DIR/group: group " + strconv.Itoa(os.Getegid()) + " may put something else into DIR/group, for its mode is 0775: chmod go-w DIR/group, or choose another path"},
 		{"chroot, may be replaced", root, Isolation{Chroot: below}, nil,
-			"chroot DIR/open/below: anybody may replace it, for DIR/open has mode 0777 and is not sticky: chmod o-w DIR/open: or choose another folder"},
+			"chroot DIR/open/below: anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
 
 		{"umask, not permissions", root, Isolation{Umask: umask(0o1000)}, nil, "umask 01000: want 0 to 0777"},
 

@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/sluice-gateway/sluice/internal/address"
 	"github.com/sluice-gateway/sluice/internal/dial"
+	"github.com/sluice-gateway/sluice/internal/listen"
 )
 
 // A socket is a listening socket that we hold. Its descriptor blocks, as libfcgi
@@ -22,19 +24,58 @@ type socket struct {
 	network, path string // as for net.Dial
 	file          *os.File
 	id            fs.FileInfo // of the path, when it was ours; nil if there is none, or it was never
+
+	mu    sync.Mutex
+	users int // processes that have it
 }
 
-// listen makes the socket of a slot in dir. It is open to us and to owner, and
-// nobody else.
-func listen(dir, name string, slot int, owner *Credential) (*socket, error) {
-	unlock, err := lockDir(dir)
+// lend returns the socket for one process more. An application may have made it
+// non-blocking, for all who have it; when nobody has, it blocks again.
+func (s *socket) lend() (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users == 0 {
+		if err := syscall.SetNonblock(int(s.file.Fd()), false); err != nil {
+			return nil, err
+		}
+	}
+	s.users++
+	return s.file, nil
+}
+
+// takeBack takes note of the end of a process.
+func (s *socket) takeBack() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users--
+}
+
+// privateSockets makes the sockets of slots in dir. They are open to us and to
+// owner, and nobody else. With an error it returns those that it has made.
+func privateSockets(dir, name string, slots []int, owner *Credential, stop <-chan struct{}) (all []*socket, err error) {
+	if dir, err = privateDir(dir); err != nil {
+		return nil, err
+	}
+	unlock, err := lockDir(dir, stop)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	mine := file{mode: 0o600, uid: -1, gid: -1}
+	for _, n := range slots {
+		s, err := privateSocket(dir, name, n, owner)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// privateSocket makes one of them.
+func privateSocket(dir, name string, slot int, owner *Credential) (*socket, error) {
+	mine := listen.Rights{Mode: 0o600, UID: -1, GID: -1}
 	if owner != nil {
-		mine.uid, mine.gid = int(owner.UID), int(owner.GID)
+		mine.UID, mine.GID = int(owner.UID), int(owner.GID)
 	}
 	for n := range maxNames {
 		path := filepath.Join(dir, socketName(name, slot, n))
@@ -52,12 +93,13 @@ func listen(dir, name string, slot int, owner *Credential) (*socket, error) {
 // bound but not yet listening looks as stale as a socket whose owner has died.
 // We hold it for a moment only. Whoever has it for longer is none of us, and
 // shall not keep us from starting: anybody who can read a folder can lock it.
-func lockDir(dir string) (unlock func(), err error) {
+// It gives up when stop is closed.
+func lockDir(dir string, stop <-chan struct{}) (unlock func(), err error) {
 	lock, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockPause) {
+	for end := time.Now().Add(lockTimeout); ; {
 		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
 		case err == nil || err == syscall.EWOULDBLOCK && time.Now().After(end):
@@ -65,6 +107,12 @@ func lockDir(dir string) (unlock func(), err error) {
 		case err != syscall.EWOULDBLOCK && err != syscall.EINTR:
 			lock.Close()
 			return nil, fmt.Errorf("lock %s: %w", dir, err)
+		}
+		select {
+		case <-time.After(lockPause):
+		case <-stop:
+			lock.Close()
+			return nil, fmt.Errorf("lock %s: %w", dir, context.Canceled)
 		}
 	}
 }
@@ -111,7 +159,7 @@ func removeStaleOf(path string, trusted []int) (free bool, _ *startError) {
 		return false, &startError{fmt.Sprintf("its socket %s: %v", path, reason(err)), "correct the rights of its folders"}
 	case info.Mode()&fs.ModeSocket == 0:
 		return false, &startError{path + " is there and is not a socket", advice}
-	case !slices.Contains(trusted, userOf(info)):
+	case !slices.Contains(trusted, userOf(info)) && !answers(context.Background(), address.Address{Network: "unix", Address: path}):
 		return false, &startError{fmt.Sprintf("the socket %s belongs to user %d", path, userOf(info)), advice}
 	case listened(path):
 		return false, nil
@@ -121,8 +169,6 @@ func removeStaleOf(path string, trusted []int) (free bool, _ *startError) {
 	}
 	return true, nil
 }
-
-func userOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
 
 // listened reports whether somebody listens on the socket at path, busy or not.
 func listened(path string) bool {
@@ -135,14 +181,8 @@ func listened(path string) bool {
 	return !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ENOENT)
 }
 
-// A file is what a socket's file shall be.
-type file struct {
-	mode     fs.FileMode
-	uid, gid int // -1: as it is made
-}
-
 // bind makes the socket at path, which is free.
-func bind(path string, f file, backlog int) (*socket, error) {
+func bind(path string, rights listen.Rights, backlog int) (*socket, error) {
 	name, done, err := dial.Short(path)
 	if err != nil {
 		return nil, fmt.Errorf("its socket %s: %w", path, err)
@@ -165,15 +205,10 @@ func bind(path string, f file, backlog int) (*socket, error) {
 		}
 		return nil, fmt.Errorf("bind its socket %s: %w", path, err)
 	}
-	s.id, err = os.Lstat(path)
 	// The rights are set before anybody can connect.
-	if err == nil {
-		err = os.Chmod(path, f.mode)
-	}
-	if err == nil && (f.uid >= 0 || f.gid >= 0) {
-		if err = os.Lchown(path, f.uid, f.gid); errors.Is(err, syscall.EPERM) {
-			err = fmt.Errorf("only root may give it to user %d and group %d", f.uid, f.gid)
-		}
+	s.id, err = rights.Give(path)
+	if errors.Is(err, syscall.EPERM) && (rights.UID >= 0 || rights.GID >= 0) {
+		err = fmt.Errorf("only root may give it to user %d and group %d", rights.UID, rights.GID)
 	}
 	if err == nil {
 		err = syscall.Listen(fd, backlog)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,25 +21,25 @@ func TestPrivateDir(t *testing.T) {
 		{"others may read", func(t *testing.T, dir string) string { return mkdir(t, dir+"/old", 0o755) }, ""},
 		{"below a sticky folder", func(t *testing.T, dir string) string { return mkdir(t, dir+"/tmp", 0o777|os.ModeSticky) + "/new" }, ""},
 		{"group may write", func(t *testing.T, dir string) string { return mkdir(t, dir+"/old", 0o770) },
-			"others may write to it (mode 0770): chmod 0700 it, or choose another path"},
+			"group GROUP may put something else into DIR/old, for its mode is 0770: chmod go-w DIR/old, or choose another path"},
 		{"all may write", func(t *testing.T, dir string) string { return mkdir(t, dir+"/old", 0o777) },
-			"others may write to it (mode 0777): chmod 0700 it, or choose another path"},
+			"anybody may put something else into DIR/old, for its mode is 0777: chmod go-w DIR/old, or choose another path"},
 		{"sticky is not enough", func(t *testing.T, dir string) string { return mkdir(t, dir+"/old", 0o777|os.ModeSticky) },
-			"others may write to it (mode 0777): chmod 0700 it, or choose another path"},
+			"anybody may put something else into DIR/old, for its mode is 0777: chmod go-w DIR/old, or choose another path"},
 		{"all may replace it", func(t *testing.T, dir string) string { return mkdir(t, dir+"/open", 0o777) + "/new" },
-			"anybody may replace it, for DIR/open has mode 0777 and is not sticky: chmod o-w DIR/open"},
+			"anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
 		{"a file", func(t *testing.T, dir string) string {
 			if err := os.WriteFile(dir+"/f", nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			return dir + "/f"
-		}, "it is not a folder: remove it, or choose another path"},
+		}, "DIR/f is not a folder: choose another path"},
 		{"a link", func(t *testing.T, dir string) string {
 			if err := os.Symlink(mkdir(t, dir+"/real", 0o700), dir+"/link"); err != nil {
 				t.Fatal(err)
 			}
 			return dir + "/link"
-		}, "it is a symbolic link: name the folder itself"},
+		}, ""},
 		{"no parent", func(_ *testing.T, dir string) string { return dir + "/a/b" },
 			"make folder DIR/a/b: no such file or directory"},
 		{"another's", func(t *testing.T, dir string) string {
@@ -48,17 +49,20 @@ func TestPrivateDir(t *testing.T) {
 				t.Fatal(err)
 			}
 			return path
-		}, "it belongs to user 12345, and we are 0: remove it, or choose another path"},
+		}, "DIR/old belongs to user 12345, who may put something else into it: choose another path"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := tt.setup(t, dir)
 			got := ""
-			if err := privateDir(path); err != nil {
+			resolved, err := privateDir(path)
+			if err != nil {
 				got = strings.ReplaceAll(err.Error(), dir, "DIR")
+			} else if real, err := filepath.EvalSymlinks(path); resolved != real {
+				t.Errorf("privateDir = %s, want %s (%v)", resolved, real, err)
 			}
-			want := tt.want
+			want := strings.ReplaceAll(tt.want, "GROUP", strconv.Itoa(os.Getegid()))
 			if want != "" && !strings.HasPrefix(want, "make folder ") {
 				want = "folder " + strings.ReplaceAll(path, dir, "DIR") + " cannot hold our sockets: " + want
 			}
@@ -140,7 +144,7 @@ func TestListenPath(t *testing.T) {
 			tt.setup(t, path)
 			before, _ := os.Lstat(path)
 			got := ""
-			s, err := listen(dir, "app", 2, nil)
+			s, err := privateSocket(dir, "app", 2, nil)
 			if err != nil {
 				got = strings.ReplaceAll(err.Error(), dir, "DIR")
 			} else {
@@ -160,7 +164,7 @@ func TestListenPath(t *testing.T) {
 
 func TestSocketRights(t *testing.T) {
 	dir := shortDir(t)
-	s, err := listen(dir, "a/b c", 0, nil)
+	s, err := privateSocket(dir, "a/b c", 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +177,7 @@ func TestSocketRights(t *testing.T) {
 		t.Errorf("socket: %v of user %d, want Srw------- of ours", info.Mode(), userOf(info))
 	}
 	if os.Geteuid() == 0 {
-		o, err := listen(dir, "other", 0, &Credential{UID: 12345, GID: 12346})
+		o, err := privateSocket(dir, "other", 0, &Credential{UID: 12345, GID: 12346})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +187,7 @@ func TestSocketRights(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("x", 120)
-	if _, err := listen(dir, long, 0, nil); err == nil || !strings.Contains(err.Error(), "has 127 bytes, and ") {
+	if _, err := privateSocket(dir, long, 0, nil); err == nil || !strings.Contains(err.Error(), "has 127 bytes, and ") {
 		t.Errorf("listen under a name of 127 bytes: %v, want a refusal", err)
 	}
 }
@@ -192,7 +196,7 @@ func TestSocketRights(t *testing.T) {
 func TestSocketClose(t *testing.T) {
 	dir := shortDir(t)
 	for _, replaced := range []bool{false, true} {
-		s, err := listen(dir, "app", 0, nil)
+		s, err := privateSocket(dir, "app", 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,13 +215,13 @@ func TestSocketClose(t *testing.T) {
 
 // Applications accept on descriptor 0 with a call that must block.
 func TestSocketBlocks(t *testing.T) {
-	s, err := listen(shortDir(t), "app", 0, nil)
+	s, err := privateSocket(shortDir(t), "app", 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.close()
 	for range 2 {
-		f, err := descriptor0(s)
+		f, giveBack, err := descriptor0(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,5 +230,6 @@ func TestSocketBlocks(t *testing.T) {
 			t.Errorf("flags of descriptor 0 = %#x, %v, want a blocking one", flags, errno)
 		}
 		syscall.SetNonblock(int(f.Fd()), true) // as an application may, for all who hold it
+		giveBack()
 	}
 }

@@ -3,12 +3,17 @@ package process
 import (
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // markName is a variable of the environment of each process while we adopt
 // orphans. What it starts inherits it, and whatever becomes of their parents,
 // whose it is can be told.
 const markName = "SLUICE_PROCESS"
+
+// orphanDoubt bounds how long it is waited until a process can be told from
+// an orphan.
+const orphanDoubt = 20 * time.Millisecond
 
 // adopting is whether Adopt is in force.
 var adopting atomic.Bool

@@ -17,10 +17,6 @@ import (
 // Those that somebody knows are waited for by whoever started them, at once.
 const reapAfter = 2 * time.Second
 
-// orphanDoubt bounds how long it is waited until a process can be told from
-// an orphan.
-const orphanDoubt = 20 * time.Millisecond
-
 // Adopt makes this program the parent of all its descendants that lose their
 // own (prctl(2), PR_SET_CHILD_SUBREAPER), as the first process of a container
 // is anyway. From then on a Group ends with a process also what has left its
@@ -31,6 +27,9 @@ const orphanDoubt = 20 * time.Millisecond
 // for every child that has been dead for two seconds and that nobody has waited
 // for. stop ends that, and waits for its end.
 func Adopt() (stop func(), err error) {
+	if failed := ownProc(); failed != nil {
+		return nil, fmt.Errorf("process: become the parent of orphans: %w", failed)
+	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("process: become the parent of orphans: %w", err)
 	}
@@ -85,28 +84,28 @@ func collect(before map[int]bool) (now map[int]bool) {
 }
 
 // endOrphans ends what the process that had the mark has left behind, wherever
-// it went, and returns what that was, and whether all of it is gone. The
-// process and its process group are: all that they had started are our children
-// now. What those have started in turn are when they have ended.
-func endOrphans(mark string) (ended []string, all bool) {
+// it went, adds to ended what that was, and reports whether all of it is gone.
+// The process and its process group are: all that they had started are our
+// children now. What those have started in turn are when they have ended.
+func endOrphans(mark string, ended map[int]string) (all bool) {
 	deadline := time.Now().Add(goneTimeout)
 	sure := time.Now().Add(orphanDoubt)
 	for {
 		left, doubt := orphans(mark)
 		if len(left) == 0 {
 			if !doubt || time.Now().After(sure) {
-				return ended, true
+				return true
 			}
 			time.Sleep(time.Millisecond)
 			continue
 		}
 		for pid, name := range left {
-			ended = append(ended, name)
+			ended[pid] = name
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 		for pid := range left {
 			if !awaitOrphan(pid, deadline) {
-				return ended, false
+				return false
 			}
 		}
 	}
@@ -130,6 +129,9 @@ func awaitOrphan(pid int, deadline time.Time) bool {
 // doubt is what has no environment to be seen: it may be about to end, or to
 // become another program.
 func orphans(mark string) (left map[int]string, doubt bool) {
+	if mark == "" {
+		return nil, false
+	}
 	left = make(map[int]string)
 	for pid, p := range everyProcess() {
 		if p.parent != os.Getpid() || p.gone() {

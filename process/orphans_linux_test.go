@@ -68,6 +68,35 @@ var adopters = map[string]func(a adopted) error{
 		}
 		return a.group.Stop(context.Background())
 	},
+	// What it left finishes as well, if the process was asked to end.
+	"finishes": func(a adopted) error {
+		return a.leaves("trap 'sleep 0.3; echo finished; exit' TERM; echo pid $$; for i in $(seq 3000); do sleep 0.01; done", time.Minute, func(g *Group) error {
+			if err := g.Stop(context.Background()); err != nil {
+				return err
+			}
+			if len(a.log.With("text=finished")) == 0 {
+				return errors.New("it has not finished")
+			}
+			return nil
+		})
+	},
+	// But not longer than it may.
+	"deaf": func(a adopted) error {
+		return a.leaves("trap '' TERM; echo pid $$; for i in $(seq 3000); do sleep 0.01; done", 100*time.Millisecond, func(g *Group) error {
+			return g.Stop(context.Background())
+		})
+	},
+	"no-time": func(a adopted) error {
+		return a.leaves("trap '' TERM; echo pid $$; for i in $(seq 3000); do sleep 0.01; done", time.Minute, func(g *Group) error {
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			defer cancel()
+			begin := time.Now()
+			if err := g.Stop(ctx); err != nil || time.Since(begin) > 5*time.Second {
+				return fmt.Errorf("Stop = %w, after %v", err, time.Since(begin))
+			}
+			return nil
+		})
+	},
 	// Those that end by themselves do not stay as zombies.
 	"reaped": func(a adopted) error {
 		for _, pid := range a.orphans {
@@ -82,13 +111,43 @@ var adopters = map[string]func(a adopted) error{
 	},
 }
 
+// leaves starts a process that leaves one orphan, which runs a script that says
+// its number, and ends it. No orphan may be there then.
+func (a adopted) leaves(script string, timeout time.Duration, end func(*Group) error) error {
+	spec := Spec{Args: []string{"/bin/sh", "-c", `setsid sh -c "$1" & trap 'exit 0' TERM; wait; wait`, "sh", script}, StopTimeout: timeout, Log: a.log.Logger()}
+	g, err := NewGroup(spec, 1, os.Getenv("TMPDIR"))
+	if err != nil {
+		return err
+	}
+	if err := g.Start(); err != nil {
+		return err
+	}
+	pid := 0
+	if err := soon(func() bool {
+		n, err := fmt.Sscanf(strings.Join(g.Status()[0].Output, " "), "pid %d", &pid)
+		return n == 1 && err == nil
+	}); err != nil {
+		return err
+	}
+	if err := end(g); err != nil {
+		return err
+	}
+	if !gone(pid) {
+		return fmt.Errorf("orphan %d is still there", pid)
+	}
+	if said := a.log.With("level=WARN", `msg="what it left behind was ended"`, "("+strconv.Itoa(pid)+")"); len(said) != 1 {
+		return fmt.Errorf("said %d times that an orphan was ended, want once:\n%s", len(said), a.log)
+	}
+	return nil
+}
+
 // ended returns an error unless the orphans are gone, and that was said.
 func (a adopted) ended() error {
 	if i := slices.IndexFunc(a.orphans, func(pid int) bool { return !gone(pid) }); i >= 0 {
 		return fmt.Errorf("orphan %d is still there", a.orphans[i])
 	}
-	if said := a.log.With("level=WARN", `msg="what it left behind was killed"`, "("+strconv.Itoa(a.orphans[0])+")"); len(said) != 1 {
-		return fmt.Errorf("said %d times that orphans were killed, want once:\n%s", len(said), a.log)
+	if said := a.log.With("level=WARN", `msg="what it left behind was ended"`, "("+strconv.Itoa(a.orphans[0])+")"); len(said) != 1 {
+		return fmt.Errorf("said %d times that orphans were ended, want once:\n%s", len(said), a.log)
 	}
 	return nil
 }

@@ -6,4 +6,6 @@ package process
 // descendants that lose their own.
 func Adopt() (stop func(), err error) { return func() {}, nil }
 
-func endOrphans(string) (ended []string, all bool) { return nil, true }
+func endOrphans(string, map[int]string) (all bool) { return true }
+
+func orphans(string) (left map[int]string, doubt bool) { return nil, false }

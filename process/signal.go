@@ -12,8 +12,9 @@ type stopping struct {
 	timeout time.Duration // zero means DefaultStopTimeout; negative, no limit
 }
 
-// Signal sends a signal to every process that is there, but not to what those
-// have started themselves.
+// Signal sends a signal to every process that is there, but to what those have
+// started themselves only if it is what is left of a process that was asked to
+// end.
 func (g *Group) Signal(sig syscall.Signal) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

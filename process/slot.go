@@ -20,8 +20,8 @@ type slot struct {
 	sock    *socket // nil if the process listens by itself
 	log     *slog.Logger
 	launch  func() (*child, *startError)
-	publish func(view)     // tells the group what has changed
-	looping func(bool) int // counts the group's slots in a crash loop
+	publish func(view)               // tells the group what has changed
+	looping func(bool) (others bool) // tells the group that it is in a crash loop, and whether others are
 	retire  <-chan struct{}
 	hangs   chan hang
 	stop    <-chan struct{}
@@ -180,7 +180,7 @@ func (s *slot) act(a action, ev event) {
 	case drain:
 		s.log.Debug("process drains", slog.Int("pid", s.PID))
 	case ask:
-		s.child.signal(s.spec.stopSignal())
+		s.child.ask(s.spec.stopSignal())
 	case abort:
 		s.useless = &startError{s.hung, "what it wrote when it got the signal says where it was"}
 		s.log.Warn("process aborted", slog.Int("pid", s.PID), slog.String("why", s.hung), slog.String("signal", signalName(s.spec.abortSignal())))
@@ -211,7 +211,7 @@ func (s *slot) start() {
 	if err != nil {
 		exited := make(chan Exit, 1)
 		exited <- notStarted(err)
-		s.child = &child{exited: exited, signal: ignore, kill: func() {}}
+		s.child = &child{exited: exited, signal: ignore, ask: ignore, kill: func() {}}
 		return
 	}
 	if s.Last != nil {
@@ -274,7 +274,7 @@ func (s *slot) logDeath() {
 
 // enterLoop says, once for the group, that processes keep dying.
 func (s *slot) enterLoop() {
-	if s.inLoop || s.looping(true) > 1 {
+	if s.inLoop || s.looping(true) {
 		s.inLoop = true
 		s.logDeath()
 		return

@@ -71,6 +71,7 @@ func manyFakes(t *testing.T, spec Spec, slots int, play func(n int, f *fake) str
 		}()
 		return &child{pid: 100 + n, ready: f.ready, exited: f.exited,
 			signal: func(s syscall.Signal) { note(signalName(s)); f.signals <- s },
+			ask:    func(s syscall.Signal) { note(signalName(s)); f.signals <- s },
 			kill:   func() { note("kill"); killed <- killedWord },
 			output: func() []string { return []string{"some output"} },
 		}, nil

@@ -10,11 +10,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"syscall"
 
 	"github.com/sluice-gateway/sluice/internal/address"
+	"github.com/sluice-gateway/sluice/internal/listen"
 	"golang.org/x/sys/unix"
 )
 
@@ -69,29 +69,26 @@ func (at Socket) open(owner *Credential) (*socket, error) {
 
 // bind makes a socket with a file.
 func (at Socket) bind(path string, owner *Credential) (*socket, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	f := file{mode: cmp.Or(at.Mode, 0o600), uid: at.UID, gid: at.GID}
+	f := listen.Rights{Mode: cmp.Or(at.Mode, 0o600), UID: at.UID, GID: at.GID}
 	trusted := []int{0, os.Geteuid()}
 	if owner != nil {
 		trusted = append(trusted, int(owner.UID))
-		if f.uid < 0 {
-			f.uid = int(owner.UID)
+		if f.UID < 0 {
+			f.UID = int(owner.UID)
 		}
-		if f.gid < 0 {
-			f.gid = int(owner.GID)
+		if f.GID < 0 {
+			f.GID = int(owner.GID)
 		}
 	}
-	if f.uid > 0 {
-		trusted = append(trusted, f.uid)
+	if f.UID > 0 {
+		trusted = append(trusted, f.UID)
 	}
-	dir := filepath.Dir(path)
-	if err := publicDir(dir, trusted); err != nil {
-		return nil, err
+	dir, err := trust{users: trusted}.resolve(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("folder %s cannot hold our socket: %w", filepath.Dir(path), err)
 	}
-	unlock, err := lockDir(dir)
+	path = filepath.Join(dir, filepath.Base(path))
+	unlock, err := lockDir(dir, nil)
 	if err != nil {
 		return nil, fmt.Errorf("its socket %s: %w", path, reason(err))
 	}
@@ -102,43 +99,6 @@ func (at Socket) bind(path string, owner *Credential) (*socket, error) {
 		return nil, taken("unix:" + path)
 	}
 	return bind(path, f, cmp.Or(at.Backlog, backlog))
-}
-
-// publicDir reports why a socket cannot lie in a folder that others know:
-// somebody who is not trusted could put another in its place.
-func publicDir(path string, trusted []int) error {
-	dir, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return fmt.Errorf("folder %s: %w", path, reason(err))
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return fmt.Errorf("folder %s: %w", path, reason(err))
-	}
-	why := open(info, trusted)
-	if why == "" {
-		if err := irreplaceable(dir); err != nil {
-			why = err.Error()
-		}
-	}
-	if why != "" {
-		return fmt.Errorf("folder %s cannot hold our socket: %s", path, why)
-	}
-	return nil
-}
-
-// open says why a folder is open to users who are not trusted, "" if it is
-// not. In a sticky one nobody but its owner can touch what belongs to others.
-func open(info fs.FileInfo, trusted []int) string {
-	switch owner, perm := userOf(info), info.Mode().Perm(); {
-	case !info.IsDir():
-		return "it is not a folder: choose another path"
-	case !slices.Contains(trusted, owner):
-		return fmt.Sprintf("it belongs to user %d, who could replace it: choose another path", owner)
-	case perm&0o022 != 0 && info.Mode()&fs.ModeSticky == 0:
-		return fmt.Sprintf("others may write to it (mode %04o): chmod go-w it, or choose another path", perm)
-	}
-	return ""
 }
 
 // taken is the error of an address where somebody else listens.

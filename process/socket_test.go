@@ -105,10 +105,11 @@ func TestSocketAddresses(t *testing.T) {
 				t.Errorf("it blocks: %v, is closed on exec: %v, want both", blocks, closes)
 			}
 			reaches(t, s)
-			f, err := descriptor0(s)
+			f, giveBack, err := descriptor0(s)
 			if err != nil || f != s.file {
 				t.Errorf("descriptor0 = %v, %v", f, err)
 			}
+			giveBack()
 		})
 	}
 	if _, err := syscall.Getsockname(handed); err != nil {
@@ -224,27 +225,30 @@ func TestSocketRefused(t *testing.T) {
 			os.Lchown(dir+"/s", 33, 0)
 			return dir + "/s"
 		}, "the socket DIR/s belongs to user 33: remove it, or choose another path"},
-		{"no folder", func(_ *testing.T, dir string) string { return dir + "/none/s" }, "folder DIR/none: no such file or directory"},
+		{"no folder", func(_ *testing.T, dir string) string { return dir + "/none/s" }, "folder DIR/none cannot hold our socket: DIR/none: no such file or directory"},
 		{"a file for a folder", func(t *testing.T, dir string) string { os.WriteFile(dir+"/f", nil, 0o600); return dir + "/f/s" },
-			"folder DIR/f cannot hold our socket: it is not a folder: choose another path"},
+			"folder DIR/f cannot hold our socket: DIR/f is not a folder: choose another path"},
 		{"open folder", func(t *testing.T, dir string) string { return mkdir(t, dir+"/open", 0o777) + "/s" },
-			"folder DIR/open cannot hold our socket: others may write to it (mode 0777): chmod go-w it, or choose another path"},
-		{"folder open to a group", func(t *testing.T, dir string) string { return mkdir(t, dir+"/open", 0o770) + "/s" },
-			"folder DIR/open cannot hold our socket: others may write to it (mode 0770): chmod go-w it, or choose another path"},
+			"folder DIR/open cannot hold our socket: anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
+		{"folder open to a group", func(t *testing.T, dir string) string {
+			needRoot(t)
+			os.Chown(mkdir(t, dir+"/open", 0o770), 0, 12345)
+			return dir + "/open/s"
+		}, "folder DIR/open cannot hold our socket: group 12345 may put something else into DIR/open, for its mode is 0770: chmod go-w DIR/open, or choose another path"},
 		{"in an open folder", func(t *testing.T, dir string) string {
 			return mkdir(t, mkdir(t, dir+"/open", 0o777)+"/mine", 0o755) + "/s"
 		},
-			"folder DIR/open/mine cannot hold our socket: anybody may replace it, for DIR/open has mode 0777 and is not sticky: chmod o-w DIR/open"},
+			"folder DIR/open/mine cannot hold our socket: anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
 		{"another's folder", func(t *testing.T, dir string) string {
 			needRoot(t)
 			os.Chown(mkdir(t, dir+"/theirs", 0o755), 33, 0)
 			return dir + "/theirs/s"
-		}, "folder DIR/theirs cannot hold our socket: it belongs to user 33, who could replace it: choose another path"},
+		}, "folder DIR/theirs cannot hold our socket: DIR/theirs belongs to user 33, who may put something else into it: choose another path"},
 		{"another's sticky folder", func(t *testing.T, dir string) string {
 			needRoot(t)
 			os.Chown(mkdir(t, dir+"/theirs", 0o777|os.ModeSticky), 33, 0)
 			return dir + "/theirs/s"
-		}, "folder DIR/theirs cannot hold our socket: it belongs to user 33, who could replace it: choose another path"},
+		}, "folder DIR/theirs cannot hold our socket: DIR/theirs belongs to user 33, who may put something else into it: choose another path"},
 		{"too long a name", func(_ *testing.T, dir string) string { return dir + "/" + strings.Repeat("x", 200) }, " has 200 bytes, and "},
 		{"abstract, taken", func(t *testing.T, _ string) string {
 			name := fmt.Sprintf("@sluice-taken-%d", os.Getpid())
@@ -280,44 +284,6 @@ func TestSocketRefused(t *testing.T) {
 			}
 			if after, _ := filepath.Glob(dir + "/*"); len(after) != len(before) {
 				t.Errorf("there is now %q, and was %q", after, before)
-			}
-		})
-	}
-}
-
-// A folder of whoever may be trusted, and /tmp, can hold a socket.
-func TestPublicDir(t *testing.T) {
-	dir := t.TempDir()
-	for _, tt := range []struct {
-		name    string
-		mode    os.FileMode
-		owner   int
-		trusted []int
-		want    bool
-	}{
-		{"ours", 0o755, os.Geteuid(), []int{os.Geteuid()}, true},
-		{"sticky", 0o777 | os.ModeSticky, os.Geteuid(), []int{os.Geteuid()}, true},
-		{"sticky for a group", 0o775 | os.ModeSticky, os.Geteuid(), []int{os.Geteuid()}, true},
-		{"open", 0o777, os.Geteuid(), []int{os.Geteuid()}, false},
-		{"the application's", 0o755, 12345, []int{0, 12345}, true},
-		{"another application's", 0o755, 12345, []int{0, 12346}, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			path := mkdir(t, filepath.Join(dir, strings.ReplaceAll(tt.name, " ", "")), tt.mode)
-			if tt.owner != os.Geteuid() {
-				needRoot(t)
-				if err := os.Chown(path, tt.owner, 0); err != nil {
-					t.Fatal(err)
-				}
-			}
-			link := path + "-link"
-			if err := os.Symlink(path, link); err != nil {
-				t.Fatal(err)
-			}
-			for _, name := range []string{path, link} {
-				if err := publicDir(name, tt.trusted); (err == nil) != tt.want {
-					t.Errorf("publicDir(%s) = %v, want it good: %v", name, err, tt.want)
-				}
 			}
 		})
 	}
@@ -375,21 +341,27 @@ func TestLockedFolder(t *testing.T) {
 	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	s, err := listen(dir, "app", 0, nil)
-	if err != nil {
-		t.Fatal(err)
+	begin := time.Now()
+	all, err := privateSockets(dir, "app", []int{0, 1, 2}, nil, nil)
+	if err != nil || len(all) != 3 {
+		t.Fatal(len(all), err)
 	}
-	s.close()
+	if took := time.Since(begin); took > 2*lockTimeout {
+		t.Errorf("three sockets took %v, want one wait for the lock, of %v", took, lockTimeout)
+	}
+	for _, s := range all {
+		s.close()
+	}
 }
 
 // A private socket may lie as deep as its folder does.
 func TestLongPrivatePath(t *testing.T) {
 	dir := filepath.Join(shortDir(t), strings.Repeat("d", 200))
-	if err := privateDir(dir); err != nil {
+	if _, err := privateDir(dir); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"app-0.sock", "app-0.1.sock"} { // the second while the first is in use
-		s, err := listen(dir, "app", 0, nil)
+		s, err := privateSocket(dir, "app", 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -60,8 +60,10 @@ type Spec struct {
 	// known who serves what, and no request is lost to a process that ends.
 	Socket Socket
 
-	// StopSignal asks a process to end. Zero means SIGTERM. What is left of
-	// its process group when it has ended, or after StopTimeout, gets SIGKILL.
+	// StopSignal asks a process to end. Zero means SIGTERM. What is left of it
+	// when it has ended, as the children of php-cgi with PHP_FCGI_CHILDREN are
+	// that still have a request, gets the signal, too. After StopTimeout all of
+	// it gets SIGKILL; what a process leaves that has crashed, at once.
 	StopSignal  syscall.Signal
 	StopTimeout time.Duration // zero means DefaultStopTimeout; negative, no limit
 
@@ -96,7 +98,8 @@ type Spec struct {
 
 	// A process that is older than MaxAge, or that has more than MaxMemory
 	// bytes of resident memory, its process group included, is replaced: when
-	// its successor is ready, it drains and ends. Zero means no limit.
+	// its successor is ready, it drains and ends. Zero means no limit. Processes
+	// that listen BySelf cannot be replaced.
 	MaxAge    time.Duration
 	MaxMemory int64
 
@@ -194,6 +197,9 @@ func (s *Spec) check() error {
 	}
 	if s.ListenFDs && s.Listen == BySelf {
 		return errors.New("it listens by itself, so it cannot be handed a socket by LISTEN_FDS")
+	}
+	if s.Listen == BySelf && (s.MaxAge != 0 || s.MaxMemory != 0) {
+		return errors.New("it listens by itself, so it cannot be replaced when it is too old or too large: leave that to the program, or give it its socket on descriptor 0")
 	}
 	if s.Socket != (Socket{}) {
 		if s.Listen != OnDescriptor0 {

@@ -121,15 +121,15 @@ func TestBackoff(t *testing.T) {
 
 		{"sixth pause, no limit", Backoff{Limit: -1}, 5, 0, false, 6, 32 * s, false},
 		{"seventh pause is cut", Backoff{Limit: -1}, 6, 0, false, 7, 60 * s, false},
-		{"a long row", Backoff{Limit: -1}, 1 << 40, 0, false, 1<<40 + 1, 60 * s, false},
+		{"a long row", Backoff{Limit: -1}, 1 << 30, 0, false, 1<<30 + 1, 60 * s, false},
 		{"own times", Backoff{Min: 10 * s, Max: 25 * s}, 1, 0, false, 2, 20 * s, false},
 		{"own times, cut", Backoff{Min: 10 * s, Max: 25 * s}, 2, 0, false, 3, 25 * s, false},
 		{"Min above Max", Backoff{Min: 10 * s, Max: s}, 0, 0, false, 1, s, false},
 		{"own limit", Backoff{Limit: 1, Max: 5 * s}, 0, 0, false, 1, 5 * s, true},
 		{"own healthy", Backoff{Healthy: 2 * s}, 2, 2 * s, false, 0, 0, false},
-		{"no pause", Backoff{Min: -1, Limit: -1}, 1 << 40, 0, false, 1<<40 + 1, 0, false},
+		{"no pause", Backoff{Min: -1, Limit: -1}, 1 << 30, 0, false, 1<<30 + 1, 0, false},
 		{"no longest pause", Backoff{Max: -1, Limit: -1}, 10, 0, false, 11, 1024 * s, false},
-		{"no longest pause, long row", Backoff{Max: -1, Limit: -1}, 1 << 40, 0, false, 1<<40 + 1, 1<<63 - 1, false},
+		{"no longest pause, long row", Backoff{Max: -1, Limit: -1}, 1 << 30, 0, false, 1<<30 + 1, 1<<63 - 1, false},
 		{"no longest pause, crash loop", Backoff{Max: -1}, 4, 0, false, 5, 16 * s, true},
 		{"no run is long enough", Backoff{Healthy: -1}, 0, 1000 * time.Hour, false, 1, s, false},
 	}

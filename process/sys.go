@@ -27,17 +27,11 @@ func keepOursOneByOne(dir string) {
 }
 
 // awaitGroup waits for the rest of a process group that got SIGKILL and whose
-// leader has been reaped, and reports whether it is gone. Those that we have
-// adopted, as the first process of a container does, are reaped.
+// leader has been reaped, and reports whether it is gone.
 func awaitGroup(pgid int) bool {
 	deadline := time.Now().Add(goneTimeout)
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		for {
-			pid, err := syscall.Wait4(-pgid, nil, syscall.WNOHANG, nil)
-			if pid <= 0 && err != syscall.EINTR {
-				break
-			}
-		}
+		reapGroup(pgid)
 		if !groupLives(pgid) {
 			return true
 		}
@@ -45,5 +39,16 @@ func awaitGroup(pgid int) bool {
 			return false
 		}
 		time.Sleep(wait) // the kernel tells nobody but its parent when a process ends
+	}
+}
+
+// reapGroup waits for those of a process group that are dead and that we have
+// adopted, as the first process of a container does. Its leader has been reaped.
+func reapGroup(pgid int) {
+	for {
+		pid, err := syscall.Wait4(-pgid, nil, syscall.WNOHANG, nil)
+		if pid <= 0 && err != syscall.EINTR {
+			return
+		}
 	}
 }

@@ -1,10 +1,10 @@
 package process
 
 import (
-	"iter"
 	"math"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -12,15 +12,21 @@ import (
 
 // attributes returns how a process is started: in a process group of its own,
 // so that all of it can be ended at once and a terminal's Ctrl-C does not
-// reach it, and so that it does not outlive us, even if we get SIGKILL.
+// reach it, and so that it does not outlive us, even if we get SIGKILL. It does
+// if it changes its user itself (prctl(2), PR_SET_PDEATHSIG).
 func attributes(s *Spec) *syscall.SysProcAttr {
 	last := syscall.SIGKILL
-	if s.Listen == BySelf {
-		// It has children of its own, as php-fpm does, which nobody else
-		// would end.
-		last = syscall.SIGTERM
+	if s.Listen == BySelf || s.forksWorkers() {
+		last = syscall.SIGTERM // nobody but itself would end its children
 	}
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: last, Chroot: s.Isolation.Chroot, Credential: credential(s.credential())}
+}
+
+// forksWorkers reports whether the process has children that take its requests
+// and do not end with it: PHP's, without php-fpm.
+func (s *Spec) forksWorkers() bool {
+	n, _ := strconv.Atoi(strings.TrimSpace(s.variable("PHP_FCGI_CHILDREN")))
+	return n > 0
 }
 
 // keepOurs marks every descriptor that we have above 2 as not to be inherited.
@@ -30,18 +36,6 @@ func keepOurs() {
 		return
 	}
 	keepOursOneByOne("/proc/self/fd") // before Linux 5.11
-}
-
-// awaitDeath waits until the process has died, and does not reap it: as long
-// as it is a zombie its number, and that of its process group, is nobody
-// else's.
-func awaitDeath(pid int) error {
-	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if err != unix.EINTR {
-			return err
-		}
-	}
 }
 
 // groupLives reports whether a process of the group runs. Zombies do not: they
@@ -67,26 +61,6 @@ func residentByGroup() map[int]int64 {
 		groups[p.group] += p.pages * page
 	}
 	return groups
-}
-
-// everyProcess returns all processes that we can see, by their numbers.
-func everyProcess() iter.Seq2[int, stat] {
-	return func(yield func(int, stat) bool) {
-		entries, _ := os.ReadDir("/proc")
-		for _, e := range entries {
-			pid, err := strconv.Atoi(e.Name())
-			if err != nil {
-				continue
-			}
-			text, err := os.ReadFile("/proc/" + e.Name() + "/stat")
-			if err != nil {
-				continue // it has ended
-			}
-			if s, ok := parseStat(text); ok && !yield(pid, s) {
-				return
-			}
-		}
-	}
 }
 
 // onMainThread reports whether this thread was the first of the process.

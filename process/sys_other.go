@@ -17,7 +17,10 @@ func attributes(s *Spec) *syscall.SysProcAttr {
 func keepOurs() { keepOursOneByOne("/dev/fd") }
 
 // awaitDeath cannot wait here without reaping.
-func awaitDeath(int) error { return errors.ErrUnsupported }
+func awaitDeath(int) (syscall.WaitStatus, error) { return 0, errors.ErrUnsupported }
+
+// seesProcesses reports whether it can be told which processes run.
+func seesProcesses() bool { return false }
 
 // groupLives reports whether there is a process of the group.
 func groupLives(pgid int) bool { return syscall.Kill(-pgid, 0) == nil }

@@ -18,6 +18,9 @@ func (s *Spec) verify(pid int, held, ownUmask bool) *startError {
 	if c == nil && !s.Isolation.asked() {
 		return nil
 	}
+	if failed := ownProc(); failed != nil {
+		return failed
+	}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return &startError{fmt.Sprintf("what became of it cannot be read: %v", err), "mount /proc"}

@@ -15,7 +15,7 @@ import (
 // A socket path where somebody else could put, or has, something of his own is
 // refused with the reason, nothing is started, and what was there stays.
 func TestSpawnSocketRefused(t *testing.T) {
-	const start, inUse = "process: start touch: ", "socket is already in use, can't spawn: "
+	const start, inUse = "process: start touch: ", "socket is already in use, can't spawn: process: start touch: "
 	long, segment := strings.Repeat("a", 120), strings.Repeat("a", 300)
 	tests := []struct {
 		name  string
@@ -27,16 +27,16 @@ func TestSpawnSocketRefused(t *testing.T) {
 		{name: "name too long", path: long,
 			want: start + "its socket DIR/" + long + ": the last part of the socket's path has 120 bytes, and 9"},
 		{name: "name too long for a file", path: segment, want: start + "its socket DIR/" + segment + ": file name too long: choose a shorter one"},
-		{name: "no folder", path: "none/s", want: start + "folder DIR/none: no such file or directory"},
-		{name: "a file for a folder", path: "file/s", want: start + "folder DIR/file cannot hold our socket: it is not a folder: choose another path"},
+		{name: "no folder", path: "none/s", want: start + "folder DIR/none cannot hold our socket: DIR/none: no such file or directory"},
+		{name: "a file for a folder", path: "file/s", want: start + "folder DIR/file cannot hold our socket: DIR/file is not a folder: choose another path"},
 		{name: "folder that others may write to", path: "open/s",
-			want: start + "folder DIR/open cannot hold our socket: others may write to it (mode 0777): chmod go-w it, or choose another path"},
+			want: start + "folder DIR/open cannot hold our socket: anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
 		{name: "folder that others may replace", path: "open/below/s",
-			want: start + "folder DIR/open/below cannot hold our socket: anybody may replace it, for DIR/open has mode 0777 and is not sticky: chmod o-w DIR/open"},
+			want: start + "folder DIR/open/below cannot hold our socket: anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
 		{name: "link to such a folder", path: "link-to-open/s",
-			want: start + "folder DIR/link-to-open cannot hold our socket: others may write to it (mode 0777): chmod go-w it, or choose another path"},
+			want: start + "folder DIR/link-to-open cannot hold our socket: anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
 		{name: "another's folder", root: true, path: "theirs/s",
-			want: start + "folder DIR/theirs cannot hold our socket: it belongs to user 33, who could replace it: choose another path"},
+			want: start + "folder DIR/theirs cannot hold our socket: DIR/theirs belongs to user 33, who may put something else into it: choose another path"},
 		{name: "a file", path: "file", want: start + "DIR/file is there and is not a socket: remove it, or choose another path"},
 		{name: "a folder", path: "open", want: start + "DIR/open is there and is not a socket: remove it, or choose another path"},
 		{name: "a link to our stale socket", path: "link", want: start + "DIR/link is there and is not a socket: remove it, or choose another path"},

@@ -151,19 +151,14 @@ func (c Config) bindUnix(path string) (net.Listener, error) {
 	}
 	ul := l.(*net.UnixListener)
 	ul.SetUnlinkOnClose(false)
-	file, err := os.Lstat(path)
-	if err == nil {
-		err = os.Chmod(path, mode) // what the umask took away
-	}
-	if err == nil && (c.UID != 0 || c.GID != 0) {
-		err = os.Chown(path, orSame(c.UID), orSame(c.GID))
-	}
+	file, err := Rights{Mode: mode, UID: orSame(c.UID), GID: orSame(c.GID)}.Give(path) // the umask took some away
+	made := &unixListener{UnixListener: ul, path: path, file: file}
 	if err != nil {
-		l.Close()
-		os.Remove(path)
+		made.Keep(file == nil) // what is there is not ours
+		made.Close()
 		return nil, err
 	}
-	return &unixListener{UnixListener: ul, path: path, file: file}, nil
+	return made, nil
 }
 
 // orSame is an id for chown, which leaves alone what is -1.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -51,34 +50,6 @@ func TestModes(t *testing.T) {
 			}
 			l.Close()
 		}
-	}
-}
-
-// A listener that cannot be given to its owner leaves no file behind.
-func TestOwnerFails(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give up its rights for a while")
-	}
-	dir := shortDir(t)
-	if err := os.Chmod(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "s")
-	ended := make(chan error)
-	go func() { // ends at once, and its thread with it, which is locked to the end
-		runtime.LockOSThread()
-		syscall.Setfsuid(65534) // who may give files to nobody
-		l, err := Config{Mode: 0o600, UID: 1234}.Listen(unixAt(path))
-		if err == nil {
-			l.Close()
-		}
-		ended <- err
-	}()
-	if err := <-ended; !errors.Is(err, syscall.EPERM) {
-		t.Errorf("Listen = %v, want EPERM", err)
-	}
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the file: %v, want none", err)
 	}
 }
 

@@ -37,8 +37,7 @@ func Start(t *testing.T, cmd *exec.Cmd) *Program {
 	defer f.Close()
 	cmd.Stdout, cmd.Stderr = f, f // a file needs no goroutine that copies
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
-	// Should the test binary die, the program ends its children too.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	cmd.SysProcAttr = Attributes()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
