@@ -82,6 +82,7 @@ func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) (fre
 		case b == nil:
 		case b.same(cfg, root) && (!anew || b.group == nil):
 			b.users.Add(1)
+			b.retry()
 			snap.backends[cfg.Name] = b
 			continue
 		case b.group != nil:

@@ -167,6 +167,13 @@ func (b *backend) same(cfg config.Backend, root string) bool {
 	return b.cfg.Equal(cfg) && (cfg.PHP == "" || b.from.root == root)
 }
 
+// retry starts processes that wait for the end of a pause.
+func (b *backend) retry() {
+	if b.group != nil {
+		b.group.Retry()
+	}
+}
+
 // waiting is for pool.Config.Waiting.
 func (b *backend) waiting() {
 	if s := b.scaler.Load(); s != nil {

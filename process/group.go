@@ -99,7 +99,7 @@ func (s *Spec) checkCount(n int) error {
 // knows g.
 func (g *Group) addPlace(n int, sock *socket) {
 	log := g.spec.log().With(slog.String("backend", g.spec.Name), slog.Int("slot", n))
-	s := &slot{n: n, spec: &g.spec, sock: sock, log: log, stop: g.stop, kill: g.kill, hangs: make(chan hang, 1)}
+	s := &slot{n: n, spec: &g.spec, sock: sock, log: log, stop: g.stop, kill: g.kill, hangs: make(chan hang, 1), again: make(chan struct{}, 1)}
 	p := &place{slot: s, retire: make(chan struct{})}
 	s.retire = p.retire
 	s.view = view{Status: Status{Slot: n, State: Down, Since: time.Now()}}

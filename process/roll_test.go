@@ -416,3 +416,31 @@ func TestReady(t *testing.T) {
 		})
 	}
 }
+
+// Who has mended an application does not wait for the end of a pause; and what
+// has no pause is not disturbed.
+func TestRetry(t *testing.T) {
+	broken := true
+	inBubble(t, Spec{}, 2, func(n int, f *fake) string {
+		close(f.ready)
+		if broken && n > 0 {
+			return "exit status 3"
+		}
+		return f.obey()
+	}, func(t *testing.T, g *Group, st *stage) {
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		was := st.count()
+		broken = false
+		g.Retry()
+		synctest.Wait()
+		if got := st.count(); got != was+1 {
+			t.Errorf("%d processes started, want one", got-was)
+		}
+		for _, s := range g.Status() {
+			if s.State != Ready {
+				t.Errorf("slot %d is %v, want ready", s.Slot, s.State)
+			}
+		}
+	})
+}

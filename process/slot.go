@@ -24,6 +24,7 @@ type slot struct {
 	looping func(bool) (others bool) // tells the group that it is in a crash loop, and whether others are
 	retire  <-chan struct{}
 	hangs   chan hang
+	again   chan struct{} // see Retry
 	stop    <-chan struct{}
 	kill    <-chan struct{}
 
@@ -100,6 +101,11 @@ func (s *slot) wait() (event, Exit) {
 		}
 		s.hung = h.why
 		return evAbort, Exit{}
+	case <-s.again:
+		if s.State != Down && s.State != CrashLoop {
+			return s.wait() // there is no pause
+		}
+		return evTimer, Exit{}
 	case <-s.stop:
 		s.stop = nil
 		return evStop, Exit{}
