@@ -143,7 +143,8 @@ func TestParts(t *testing.T) {
 	}
 	for fd, what := range openFiles(t) {
 		if before[fd] != what {
-			t.Errorf("descriptor %s is left open: %s", fd, what)
+			info, _ := os.ReadFile("/proc/self/fdinfo/" + fd)
+			t.Errorf("descriptor %s is left open: %s\n%s", fd, what, info)
 		}
 	}
 }

@@ -88,6 +88,7 @@ func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (c *child, _ *st
 		r.Close()
 		return nil, failed
 	}
+	known.Store(p.Pid, nil)
 	log = log.With(slog.Int("pid", p.Pid))
 	run := &running{
 		spec: s, sock: sock, process: p, pid: p.Pid, mark: mark, started: time.Now(), out: &output{r: r, log: log}, log: log,
@@ -169,6 +170,7 @@ type end struct {
 func (r *running) wait() (e end) {
 	reaped := false
 	reap := func() {
+		known.Delete(r.pid) // its number may be another's in a moment
 		var state *os.ProcessState
 		if state, e.err = r.process.Wait(); e.err == nil {
 			e.status = state.Sys().(syscall.WaitStatus)

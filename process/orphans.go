@@ -2,6 +2,7 @@ package process
 
 import (
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -17,6 +18,11 @@ const orphanDoubt = 20 * time.Millisecond
 
 // adopting is whether Adopt is in force.
 var adopting atomic.Bool
+
+// known are the numbers of processes that groups have started and not reaped yet.
+// A group leaves a dead one as it is while it waits for the rest of its process
+// group, for as long as that has got to finish.
+var known sync.Map
 
 // marked returns an environment with a mark.
 func marked(env []string, mark string) []string {

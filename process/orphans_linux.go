@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reapAfter is how long a child must have been dead before Adopt waits for it.
-// Those that somebody knows are waited for by whoever started them, at once.
+// reapAfter is how long a child must have been dead before Adopt waits for it, if
+// it is not a group's. What others have started is waited for by them, at once.
 const reapAfter = 2 * time.Second
 
 // Adopt makes this program the parent of all its descendants that lose their
@@ -73,7 +73,7 @@ func collect(before map[int]bool) (now map[int]bool) {
 	now = make(map[int]bool)
 	for pid, p := range everyProcess() {
 		switch {
-		case p.parent != os.Getpid() || !p.gone():
+		case p.parent != os.Getpid() || !p.gone() || isKnown(pid):
 		case before[pid]:
 			syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
 		default:
@@ -81,6 +81,11 @@ func collect(before map[int]bool) (now map[int]bool) {
 		}
 	}
 	return now
+}
+
+func isKnown(pid int) bool {
+	_, is := known.Load(pid)
+	return is
 }
 
 // endOrphans ends what the process that had the mark has left behind, wherever

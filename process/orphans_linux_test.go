@@ -18,7 +18,7 @@ import (
 
 func init() {
 	for name, part := range adopters {
-		moreParts["adopt-"+name] = func() error { return adopter(part) }
+		moreParts["adopt-"+name] = func() error { return adopter(part, name == "rest") }
 	}
 }
 
@@ -97,6 +97,17 @@ var adopters = map[string]func(a adopted) error{
 			return nil
 		})
 	},
+	// A process that is dead while the rest of its group still has something to
+	// finish is waited for by its group, and by nobody else.
+	"rest": func(a adopted) error {
+		if err := a.group.Stop(context.Background()); err != nil {
+			return err
+		}
+		if last := a.group.Status()[0].Last; last.Reason != "killed by SIGTERM (terminated)" {
+			return fmt.Errorf("it ended with %q", last.Reason)
+		}
+		return nil
+	},
 	// Those that end by themselves do not stay as zombies.
 	"reaped": func(a adopted) error {
 		for _, pid := range a.orphans {
@@ -153,14 +164,18 @@ func (a adopted) ended() error {
 }
 
 // adopter plays a program that adopts orphans.
-func adopter(part func(adopted) error) error {
+func adopter(part func(adopted) error, rest bool) error {
 	stop, err := Adopt()
 	if err != nil {
 		return err
 	}
 	defer stop()
 	a := adopted{log: new(testlog.Buffer)}
-	spec := script("exec 3>&1" + daemons + "exec sleep 60")
+	spec := script("exec 3>&1" + daemons + "(trap 'sleep 5' TERM; sleep 60) & exec sleep 60")
+	spec.StopTimeout = 100 * time.Millisecond
+	if rest {
+		spec.StopTimeout = time.Minute
+	}
 	spec.Log, spec.Backoff.Min = a.log.Logger(), time.Hour
 	if a.group, err = NewGroup(spec, 1, os.Getenv("TMPDIR")); err != nil {
 		return err
