@@ -20,16 +20,20 @@ type meter struct {
 	service time.Duration
 }
 
+// sharedMoment is how long shared requests are watched at the least: on a busy
+// machine two hundred quick ones take some time, too.
+const sharedMoment = 100 * time.Millisecond
+
 // look returns the time for a request; 0 if it is not known. Only what was seen
 // a moment ago says something about now, and what was seen for a moment only
-// says nothing: of requests that are served together, less than horizon, because
+// says nothing: of requests that are served together, less than together, because
 // they may end together. While no request ends, each takes as long as that has
 // been so, at least.
-func (m *meter) look(now time.Time, l Load, horizon time.Duration) time.Duration {
+func (m *meter) look(now time.Time, l Load, together time.Duration) time.Duration {
 	waits, serving, moment := l.Queued > 0, l.Busy, Patience/2
 	served := serving
 	if m.shared {
-		waits, serving, moment = l.Busy+l.Queued > l.Ready, min(l.Busy, l.Ready), horizon
+		waits, serving, moment = l.Busy+l.Queued > l.Ready, min(l.Busy, l.Ready), together
 		served = min(m.serving, serving) // what has just come has ended nothing yet
 	}
 	since, ended := now.Sub(m.at), l.Ended-m.ended

@@ -58,7 +58,7 @@ func (s *Scale) Look(now time.Time, l Load) Advice {
 	s.starts.look(now, s.ready, l.Ready)
 	sight := Sight{
 		Busy: max(l.Busy, l.Peak), Queued: l.Queued, Longest: l.Longest,
-		Service: s.meter.look(now, l, horizon(s.starts.took)), Start: s.starts.took,
+		Service: s.meter.look(now, l, max(horizon(s.starts.took), sharedMoment)), Start: s.starts.took,
 		Wanted: s.wanted, Ready: l.Ready, Past: s.past.max(), Fall: s.fall(now),
 	}
 	if now.Before(s.starts.until) { // what they do does not count yet
