@@ -152,14 +152,15 @@ func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 }
 
 // runtimeDir is where folders of sockets are made: short, ours, and gone after
-// a restart of the machine.
+// a restart of the machine. A root shell made by su may have the XDG_RUNTIME_DIR
+// of another, and the /tmp of a container may be open to anybody.
 func runtimeDir() string {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
-		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), os.TempDir(), "/dev/shm"} {
+		if dir != "" && process.CanHold(dir) {
 			return dir
 		}
 	}
-	return os.TempDir()
+	return os.TempDir() // it is said what is wrong with it
 }
 
 // same reports whether a backend can go on under a new configuration.

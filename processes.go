@@ -203,7 +203,7 @@ func (b *backend) idle(ctx context.Context, m process.Member) {
 // ready returns how many processes take requests.
 func (b *backend) ready() (n int) {
 	for _, s := range b.group.Status() {
-		if s.State == process.Ready {
+		if s.State == process.Ready && !s.Dead {
 			n++
 		}
 	}

@@ -17,6 +17,7 @@ import (
 type child struct {
 	pid    int
 	ready  <-chan struct{} // closed when it takes requests
+	died   <-chan struct{} // closed when it has died; what is left of its process group may go on for a while
 	exited <-chan Exit     // gets one value when it, and all of its process group, is gone
 	signal func(syscall.Signal)
 	ask    func(syscall.Signal) // the same, with the stop signal
@@ -132,6 +133,7 @@ func outputPipe(owner *Credential) (r, w *os.File, err error) {
 // probe, which blocks in a connect, with its context.
 func (r *running) watched(giveBack func()) *child {
 	exited := make(chan Exit, 1)
+	died := make(chan struct{})
 	ready := make(chan struct{})
 	read := make(chan error, 1)
 	probed := make(chan struct{})
@@ -145,7 +147,7 @@ func (r *running) watched(giveBack func()) *child {
 		}
 	}()
 	go func() {
-		e := r.wait()
+		e := r.wait(died)
 		giveBack()
 		cancel()
 		<-probed
@@ -155,7 +157,7 @@ func (r *running) watched(giveBack func()) *child {
 		}
 		exited <- r.describe(e)
 	}()
-	return &child{pid: r.pid, ready: ready, exited: exited, signal: r.signal, ask: r.ask, kill: r.kill, output: r.out.last}
+	return &child{pid: r.pid, ready: ready, died: died, exited: exited, signal: r.signal, ask: r.ask, kill: r.kill, output: r.out.last}
 }
 
 // An end is the bare fact of an Exit.
@@ -167,13 +169,14 @@ type end struct {
 
 // wait waits until the process, all of its process group, and its orphans if we
 // adopt them, are gone.
-func (r *running) wait() (e end) {
+func (r *running) wait(died chan<- struct{}) (e end) {
 	reaped := false
 	reap := func() {
 		known.Delete(r.pid) // its number may be another's in a moment
-		var state *os.ProcessState
-		if state, e.err = r.process.Wait(); e.err == nil {
+		if state, err := r.process.Wait(); err == nil {
 			e.status = state.Sys().(syscall.WaitStatus)
+		} else if e.at.IsZero() { // or it has been known before
+			e.err = err
 		}
 		reaped = true
 	}
@@ -186,7 +189,8 @@ func (r *running) wait() (e end) {
 		reap()
 	}
 	e.at = time.Now()
-	left := r.release(e.status, reaped)
+	close(died)
+	r.release(e.status, reaped)
 	r.mu.Lock()
 	syscall.Kill(-r.pid, syscall.SIGKILL)
 	if !reaped {
@@ -197,20 +201,20 @@ func (r *running) wait() (e end) {
 	if !awaitGroup(r.pid) {
 		r.log.Error("process group does not end", slog.Duration("waited", goneTimeout))
 	}
-	r.endOrphans(left)
+	r.endOrphans()
 	return e
 }
 
 // endOrphans ends what the process has started and what has left its process
 // group, as a daemon does: it may hold the listening socket, and take requests
-// that are not for it. left are those that have been asked to end.
-func (r *running) endOrphans(left map[int]string) {
-	all := true
+// that are not for it.
+func (r *running) endOrphans() {
+	all, killed := true, make(map[int]string)
 	if r.mark != "" {
-		all = endOrphans(r.mark, left)
+		all = endOrphans(r.mark, killed)
 	}
-	if len(left) > 0 {
-		r.log.Warn("what it left behind was ended", slog.Any("processes", slices.Sorted(maps.Values(left))),
+	if len(killed) > 0 {
+		r.log.Warn("what it left behind was killed", slog.Any("processes", slices.Sorted(maps.Values(killed))),
 			slog.String("hint", "what it starts ends with it; run what shall stay by itself, as a service"))
 	}
 	if !all {

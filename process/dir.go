@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // privateDir makes the folder at path, open to us alone, or accepts the one
@@ -26,6 +28,13 @@ func privateDir(path string) (string, error) {
 		return "", fmt.Errorf("folder %s cannot hold our sockets: %w", path, err)
 	}
 	return dir, nil
+}
+
+// CanHold reports whether a folder of sockets can be made in the folder at path:
+// nobody else could put another one in its place.
+func CanHold(path string) bool {
+	_, err := trust{users: []int{0, os.Geteuid()}}.resolve(path)
+	return err == nil && unix.Access(path, unix.W_OK|unix.X_OK) == nil
 }
 
 // A trust says who may put something else in the place of a folder, or of what
@@ -95,7 +104,11 @@ func (t trust) folder(path string) error {
 	if who == "" {
 		return nil
 	}
-	return &startError{fmt.Sprintf("%s may put something else into %s, for its mode is %04o", who, path, perm), "chmod go-w " + path + ", or choose another path"}
+	how := "chmod +t " // then only what is one's own can be replaced
+	if t.alone {
+		how = "chmod go-w "
+	}
+	return &startError{fmt.Sprintf("%s may put something else into %s, for its mode is %04o", who, path, perm), how + path + ", or choose another path"}
 }
 
 // link returns where a symbolic link leads, "" if the file at path is none. One

@@ -71,9 +71,9 @@ func TestTrust(t *testing.T) {
 			return mkdir(t, mkdir(t, dir+"/a", 0o777|sticky)+"/b", 0o700)
 		}, "DIR/a/b"},
 		{"open", trust{}, func(t *testing.T, dir string) string { return mkdir(t, dir+"/a", 0o777) },
-			"anybody may put something else into DIR/a, for its mode is 0777: chmod go-w DIR/a, or choose another path"},
+			"anybody may put something else into DIR/a, for its mode is 0777: chmod +t DIR/a, or choose another path"},
 		{"below an open one", trust{}, func(t *testing.T, dir string) string { return mkdir(t, mkdir(t, dir+"/a", 0o777)+"/b", 0o755) },
-			"anybody may put something else into DIR/a, for its mode is 0777: chmod go-w DIR/a, or choose another path"},
+			"anybody may put something else into DIR/a, for its mode is 0777: chmod +t DIR/a, or choose another path"},
 
 		{"another's", trust{}, func(t *testing.T, dir string) string { return chown(t, mkdir(t, dir+"/a", 0o755), stranger, 0) },
 			"DIR/a belongs to user 12345, who may put something else into it: choose another path"},
@@ -102,14 +102,14 @@ func TestTrust(t *testing.T) {
 		{"root's group, alone", trust{alone: true}, func(t *testing.T, dir string) string { return chown(t, mkdir(t, dir+"/a", 0o775), us, 0) },
 			"group 0 may put something else into DIR/a, for its mode is 0775: chmod go-w DIR/a, or choose another path"},
 		{"another group", trust{}, func(t *testing.T, dir string) string { return chown(t, mkdir(t, dir+"/a", 0o775), us, stranger) },
-			"group 12345 may put something else into DIR/a, for its mode is 0775: chmod go-w DIR/a, or choose another path"},
+			"group 12345 may put something else into DIR/a, for its mode is 0775: chmod +t DIR/a, or choose another path"},
 		{"another group, sticky", trust{}, func(t *testing.T, dir string) string {
 			return chown(t, mkdir(t, dir+"/a", 0o775|sticky), us, stranger)
 		}, "DIR/a"},
 		{"below one of another group", trust{}, func(t *testing.T, dir string) string {
 			mkdir(t, mkdir(t, dir+"/a", 0o775)+"/b", 0o755)
 			return chown(t, dir+"/a", us, stranger) + "/b"
-		}, "group 12345 may put something else into DIR/a, for its mode is 0775: chmod go-w DIR/a, or choose another path"},
+		}, "group 12345 may put something else into DIR/a, for its mode is 0775: chmod +t DIR/a, or choose another path"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

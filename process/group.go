@@ -51,6 +51,9 @@ type place struct {
 	loops  bool // its processes keep dying, and that was said
 }
 
+// takes reports whether the place has a process that takes requests.
+func (p *place) takes() bool { return p.view.State == Ready && !p.view.Dead && !p.gone }
+
 // NewGroup returns a group of n processes, none of them started, and holds
 // their sockets: in the folder dir, unless they share one (Spec.Socket). It makes the folder, open to us alone, or
 // takes one that is there if nobody else can write to it, or to one above it;
@@ -183,7 +186,7 @@ func (g *Group) askLoads() {
 		return
 	}
 	for _, p := range g.places {
-		if p.view.State == Ready && !p.gone {
+		if p.takes() {
 			p.load = g.spec.Load(p.slot.member(p.view.PID))
 		}
 	}

@@ -37,7 +37,7 @@ func (g *Group) tooMuch(now time.Time, resident map[int]int64) (pid int, why str
 		if p.old && !p.gone {
 			return 0, ""
 		}
-		if p.view.State != Ready || p.gone {
+		if !p.takes() {
 			continue
 		}
 		if by, reason := g.spec.excess(p.view.PID, now.Sub(p.view.Started), resident[p.view.PID]); by > most {

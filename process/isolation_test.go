@@ -53,7 +53,7 @@ func TestPossible(t *testing.T) {
 		{"chroot, open", root, Isolation{Chroot: open}, nil, "chroot DIR/open: anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
 		{"chroot, open to the group", root, Isolation{Chroot: group}, nil, "chroot DIR/group: group " + strconv.Itoa(os.Getegid()) + " may put something else into DIR/group, for its mode is 0775: chmod go-w DIR/group, or choose another path"},
 		{"chroot, may be replaced", root, Isolation{Chroot: below}, nil,
-			"chroot DIR/open/below: anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
+			"chroot DIR/open/below: anybody may put something else into DIR/open, for its mode is 0777: chmod +t DIR/open, or choose another path"},
 
 		{"umask, not permissions", root, Isolation{Umask: umask(0o1000)}, nil, "umask 01000: want 0 to 0777"},
 

@@ -62,6 +62,10 @@ const (
 	// the pipe open for ever.
 	outputGrace = 500 * time.Millisecond
 
+	// lingerTime is how long connections wait for the successor of a dead process
+	// while what that has left has something to finish. Then they are refused.
+	lingerTime = 100 * time.Millisecond
+
 	// goneTimeout bounds the wait for the rest of a process group after
 	// SIGKILL. Only a process that hangs in the kernel takes so long.
 	goneTimeout = 5 * time.Second

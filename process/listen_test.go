@@ -27,7 +27,7 @@ func TestPrivateDir(t *testing.T) {
 		{"sticky is not enough", func(t *testing.T, dir string) string { return mkdir(t, dir+"/old", 0o777|os.ModeSticky) },
 			"anybody may put something else into DIR/old, for its mode is 0777: chmod go-w DIR/old, or choose another path"},
 		{"all may replace it", func(t *testing.T, dir string) string { return mkdir(t, dir+"/open", 0o777) + "/new" },
-			"anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
+			"anybody may put something else into DIR/open, for its mode is 0777: chmod +t DIR/open, or choose another path"},
 		{"a file", func(t *testing.T, dir string) string {
 			if err := os.WriteFile(dir+"/f", nil, 0o600); err != nil {
 				t.Fatal(err)

@@ -25,6 +25,7 @@ type Status struct {
 	Slot     int
 	PID      int // 0 if there is no process
 	State    State
+	Dead     bool      // it has died, and what it left has something to finish
 	Since    time.Time // when it came into State
 	Started  time.Time // when the process was started, or the last one
 	Restarts int
@@ -63,7 +64,7 @@ func (g *Group) members() ([]Member, <-chan struct{}) {
 	defer g.mu.Unlock()
 	var ready []Member
 	for _, p := range g.places {
-		if p.view.State == Ready && !p.gone {
+		if p.takes() {
 			ready = append(ready, p.slot.member(p.view.PID))
 		}
 	}

@@ -1,6 +1,8 @@
 package process
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,7 +26,8 @@ var adopting atomic.Bool
 // group, for as long as that has got to finish.
 var known sync.Map
 
-// marked returns an environment with a mark.
+// marked returns an environment with a mark, behind the one that we bear
+// ourselves: whoever has started us ends all that bears his.
 func marked(env []string, mark string) []string {
 	with := make([]string, 0, len(env)+1)
 	for _, e := range env {
@@ -32,11 +35,19 @@ func marked(env []string, mark string) []string {
 			with = append(with, e)
 		}
 	}
+	if ours := os.Getenv(markName); ours != "" {
+		mark = ours + ":" + mark
+	}
 	return append(with, markName+"="+mark)
 }
 
 // bears reports whether an environment, as /proc/PID/environ has it, has the
 // mark.
 func bears(environ, mark string) bool {
-	return strings.Contains("\x00"+environ, "\x00"+markName+"="+mark+"\x00")
+	for variable := range strings.SplitSeq(environ, "\x00") {
+		if marks, ok := strings.CutPrefix(variable, markName+"="); ok {
+			return mark != "" && slices.Contains(strings.Split(marks, ":"), mark)
+		}
+	}
+	return false
 }

@@ -43,14 +43,14 @@ var adopters = map[string]func(a adopted) error{
 		if err := a.group.Stop(context.Background()); err != nil {
 			return err
 		}
-		return a.ended()
+		return a.ended(0)
 	},
 	"death": func(a adopted) error {
 		syscall.Kill(a.process, syscall.SIGKILL)
 		if err := soon(func() bool { return a.group.Status()[0].State == Down }); err != nil {
 			return err
 		}
-		return a.ended()
+		return a.ended(1)
 	},
 	// What is another's, or nobody's, stays.
 	"others": func(a adopted) error {
@@ -70,7 +70,7 @@ var adopters = map[string]func(a adopted) error{
 	},
 	// What it left finishes as well, if the process was asked to end.
 	"finishes": func(a adopted) error {
-		return a.leaves("trap 'sleep 0.3; echo finished; exit' TERM; echo pid $$; for i in $(seq 3000); do sleep 0.01; done", time.Minute, func(g *Group) error {
+		return a.leaves("trap 'sleep 0.3; echo finished; exit' TERM; echo pid $$; for i in $(seq 3000); do sleep 0.01; done", time.Minute, 0, func(g *Group) error {
 			if err := g.Stop(context.Background()); err != nil {
 				return err
 			}
@@ -82,12 +82,12 @@ var adopters = map[string]func(a adopted) error{
 	},
 	// But not longer than it may.
 	"deaf": func(a adopted) error {
-		return a.leaves("trap '' TERM; echo pid $$; for i in $(seq 3000); do sleep 0.01; done", 100*time.Millisecond, func(g *Group) error {
+		return a.leaves("trap '' TERM; echo pid $$; for i in $(seq 3000); do sleep 0.01; done", 100*time.Millisecond, 1, func(g *Group) error {
 			return g.Stop(context.Background())
 		})
 	},
 	"no-time": func(a adopted) error {
-		return a.leaves("trap '' TERM; echo pid $$; for i in $(seq 3000); do sleep 0.01; done", time.Minute, func(g *Group) error {
+		return a.leaves("trap '' TERM; echo pid $$; for i in $(seq 3000); do sleep 0.01; done", time.Minute, 1, func(g *Group) error {
 			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 			defer cancel()
 			begin := time.Now()
@@ -123,8 +123,9 @@ var adopters = map[string]func(a adopted) error{
 }
 
 // leaves starts a process that leaves one orphan, which runs a script that says
-// its number, and ends it. No orphan may be there then.
-func (a adopted) leaves(script string, timeout time.Duration, end func(*Group) error) error {
+// its number, and ends it. No orphan may be there then; it is said of those that
+// had to be killed.
+func (a adopted) leaves(script string, timeout time.Duration, killed int, end func(*Group) error) error {
 	spec := Spec{Args: []string{"/bin/sh", "-c", `setsid sh -c "$1" & trap 'exit 0' TERM; wait; wait`, "sh", script}, StopTimeout: timeout, Log: a.log.Logger()}
 	g, err := NewGroup(spec, 1, os.Getenv("TMPDIR"))
 	if err != nil {
@@ -146,19 +147,20 @@ func (a adopted) leaves(script string, timeout time.Duration, end func(*Group) e
 	if !gone(pid) {
 		return fmt.Errorf("orphan %d is still there", pid)
 	}
-	if said := a.log.With("level=WARN", `msg="what it left behind was ended"`, "("+strconv.Itoa(pid)+")"); len(said) != 1 {
-		return fmt.Errorf("said %d times that an orphan was ended, want once:\n%s", len(said), a.log)
+	if said := a.log.With("level=WARN", `msg="what it left behind was killed"`, "("+strconv.Itoa(pid)+")"); len(said) != killed {
+		return fmt.Errorf("said %d times that an orphan was killed, want %d:\n%s", len(said), killed, a.log)
 	}
 	return nil
 }
 
-// ended returns an error unless the orphans are gone, and that was said.
-func (a adopted) ended() error {
+// ended returns an error unless the orphans are gone, and that was said if they
+// had to be killed.
+func (a adopted) ended(killed int) error {
 	if i := slices.IndexFunc(a.orphans, func(pid int) bool { return !gone(pid) }); i >= 0 {
 		return fmt.Errorf("orphan %d is still there", a.orphans[i])
 	}
-	if said := a.log.With("level=WARN", `msg="what it left behind was ended"`, "("+strconv.Itoa(a.orphans[0])+")"); len(said) != 1 {
-		return fmt.Errorf("said %d times that orphans were ended, want once:\n%s", len(said), a.log)
+	if said := a.log.With("level=WARN", `msg="what it left behind was killed"`, "("+strconv.Itoa(a.orphans[0])+")"); len(said) != killed {
+		return fmt.Errorf("said %d times that orphans were killed, want %d:\n%s", len(said), killed, a.log)
 	}
 	return nil
 }

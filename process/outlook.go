@@ -26,7 +26,7 @@ func (g *Group) Outlook() (o Outlook) {
 		case g.ended || s.Last == nil || s.State != Down && s.State != CrashLoop:
 			return Outlook{}
 		}
-		if next := g.spec.Backoff.next(s); o.Next.IsZero() || next.Before(o.Next) {
+		if next := s.Since.Add(p.view.pause); o.Next.IsZero() || next.Before(o.Next) {
 			o.Next = next
 		}
 		if o.Last == nil || s.Last.At.After(o.Last.At) {
@@ -38,15 +38,6 @@ func (g *Group) Outlook() (o Outlook) {
 		return Outlook{} // there is no slot, and so nothing that fails
 	}
 	return o
-}
-
-// next returns when a slot that is down has its next process.
-func (b Backoff) next(s Status) time.Time {
-	if s.Deaths == 0 {
-		return s.Since
-	}
-	_, pause, _ := b.after(s.Deaths-1, 0, false)
-	return s.Since.Add(pause)
 }
 
 // told returns idle so that it is called when nobody is just being told of

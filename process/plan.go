@@ -66,7 +66,7 @@ func rank(p *place) int {
 
 // busy returns what a process has to do: one that takes no requests yet, nothing.
 func busy(p *place) int {
-	if p.view.State != Ready {
+	if !p.takes() {
 		return 0
 	}
 	return p.load

@@ -2,20 +2,23 @@ package process
 
 import (
 	"log/slog"
-	"maps"
 	"syscall"
 	"time"
 )
 
+// releaseLook is how long it is at the most between two looks at what is left of
+// a process. Each reads all of /proc, so it is rather an eighth of the time that
+// has passed.
+const releaseLook = time.Second
+
 // release waits for what is left of a process that has died, its process group
 // and its orphans, if it may take time for its end: the children of a pre-forking
 // application finish the requests that they have, while their parent is gone at
-// the first signal, as php-cgi is. It returns the orphans that it has asked.
+// the first signal, as php-cgi is.
 //
 // reaped is whether nobody holds the number of the group any more but its
 // members.
-func (r *running) release(status syscall.WaitStatus, reaped bool) (asked map[int]string) {
-	asked = make(map[int]string)
+func (r *running) release(status syscall.WaitStatus, reaped bool) {
 	r.mu.Lock()
 	sig, limit, ok := r.spec.releases(status, r.asked)
 	if r.releasing = ok; r.asked == 0 {
@@ -23,7 +26,7 @@ func (r *running) release(status syscall.WaitStatus, reaped bool) (asked map[int
 	}
 	r.mu.Unlock()
 	if !ok {
-		return asked
+		return
 	}
 	var timeout <-chan time.Time // nil: the slot kills it
 	if limit > 0 {
@@ -31,7 +34,7 @@ func (r *running) release(status syscall.WaitStatus, reaped bool) (asked map[int
 	}
 	told := make(map[int]bool)
 	syscall.Kill(-r.pid, sig)
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+	for begin, wait := time.Now(), time.Millisecond; ; wait = min(max(time.Since(begin)/8, time.Millisecond), releaseLook) {
 		if reaped {
 			reapGroup(r.pid)
 		}
@@ -42,17 +45,16 @@ func (r *running) release(status syscall.WaitStatus, reaped bool) (asked map[int
 				syscall.Kill(pid, sig)
 			}
 		}
-		maps.Copy(asked, left)
-		if len(left) == 0 && !(doubt && wait < orphanDoubt) && !groupLives(r.pid) {
-			return asked
+		if len(left) == 0 && !(doubt && time.Since(begin) < orphanDoubt) && !groupLives(r.pid) {
+			return
 		}
 		select {
 		case <-time.After(wait):
 		case <-r.killed:
-			return asked
+			return
 		case <-timeout:
 			r.log.Warn("process group killed", slog.String("why", "it did not end for "+limit.String()+" after the process"))
-			return asked
+			return
 		case sig = <-r.passed:
 			clear(told)
 			syscall.Kill(-r.pid, sig)

@@ -2,6 +2,8 @@ package process
 
 import (
 	"context"
+	"io"
+	"net"
 	"syscall"
 	"testing"
 	"time"
@@ -144,4 +146,53 @@ func TestReleases(t *testing.T) {
 			t.Errorf("%s: releases(%#x, %v) = %v, %v, %v, want %v, %v, %v", tt.name, uint32(tt.status), tt.asked, sig, limit, ok, tt.wantSig, tt.wantLimit, tt.want)
 		}
 	}
+}
+
+// A process that is dead takes no requests, whatever it has left; and while that
+// has something to finish, nobody waits in the queue of its socket.
+func TestDeadIsNotReady(t *testing.T) {
+	spec := script(deaf)
+	spec.StopTimeout, spec.Refusal = time.Minute, []byte("not now")
+	g, pid, _ := startForked(t, spec)
+	at := g.Status()[0]
+	m, _ := g.members()
+	syscall.Kill(pid, syscall.SIGTERM) // from somebody else
+	eventually(t, "the list without it", func() bool { members, _ := g.members(); return len(members) == 0 })
+	if st := g.Status()[0]; !st.Dead || st.PID != at.PID {
+		t.Errorf("Status = %+v, want process %d, dead", st, at.PID)
+	}
+	eventually(t, "a refusal", func() bool {
+		c, err := net.Dial("unix", m[0].Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(50 * time.Millisecond))
+		b, _ := io.ReadAll(c)
+		return string(b) == "not now"
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := g.Stop(ctx); err != nil { // which ends what is left
+		t.Error(err)
+	}
+}
+
+// The pause after the budget of kills is used up is in the outlook.
+func TestOutlookOfKilled(t *testing.T) {
+	var o Outlook
+	spec := Spec{Backoff: Backoff{Min: 2 * time.Second}}
+	inBubble(t, spec, 1, func(n int, f *fake) string {
+		close(f.ready)
+		time.Sleep(2 * killedReady)
+		return killedWord
+	}, func(t *testing.T, g *Group, st *stage) {
+		for range 10000 {
+			time.Sleep(killedReady / 10)
+			if o = g.Outlook(); !o.Next.IsZero() && time.Until(o.Next) > 0 {
+				return
+			}
+		}
+		t.Errorf("Outlook = %+v, want that the next process is due", o)
+	})
 }

@@ -69,7 +69,7 @@ func (g *Group) countReady() (ready bool, failed *Exit, changed <-chan struct{})
 	for _, p := range g.places {
 		switch {
 		case p.gone:
-		case p.view.State == Ready:
+		case p.takes():
 			n++
 		case !p.proved && p.view.Last != nil:
 			failed = p.view.Last
@@ -176,7 +176,7 @@ func (g *Group) Abort(pid int, why string) {
 
 // ready returns the place whose process takes requests, nil if it does not.
 func (g *Group) ready(pid int) *place {
-	if p := g.holder(pid); p != nil && p.view.State == Ready && !p.gone {
+	if p := g.holder(pid); p != nil && p.takes() {
 		return p
 	}
 	return nil

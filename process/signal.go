@@ -13,8 +13,8 @@ type stopping struct {
 }
 
 // Signal sends a signal to every process that is there, but to what those have
-// started themselves only if it is what is left of a process that was asked to
-// end.
+// started themselves only if it is what is left of a process that has died, and
+// has got time to finish.
 func (g *Group) Signal(sig syscall.Signal) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

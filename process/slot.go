@@ -30,15 +30,15 @@ type slot struct {
 
 	view
 	child   *child
-	doorman *doorman  // while there is a pause
-	drainer *drainer  // while the process drains
-	readyAt time.Time // zero if it was not
-	pause   time.Duration
-	tried   time.Duration // how long those before the process have run that have Finished
-	killed  tally         // its processes, by others
-	hung    string        // why the process is taken for hung
-	useless *startError   // why it was killed, if it was
-	inLoop  bool          // and it was said
+	lingers <-chan time.Time // when what a dead process left has had its moment
+	doorman *doorman         // while there is a pause
+	drainer *drainer         // while the process drains
+	readyAt time.Time        // zero if it was not
+	tried   time.Duration    // how long those before the process have run that have Finished
+	killed  tally            // its processes, by others
+	hung    string           // why the process is taken for hung
+	useless *startError      // why it was killed, if it was
+	inLoop  bool             // and it was said
 	timer   *time.Timer
 }
 
@@ -51,6 +51,7 @@ type hang struct {
 // A view is what others may know of a slot.
 type view struct {
 	Status
+	pause  time.Duration        // after the last death
 	output func() []string      // of the process that runs
 	signal func(syscall.Signal) // the same; nil if there is none
 }
@@ -74,8 +75,12 @@ func (s *slot) run() {
 func (s *slot) wait() (event, Exit) {
 	var ready <-chan struct{}
 	var exited <-chan Exit
+	var died <-chan struct{}
 	if s.child != nil {
 		exited = s.child.exited
+		if !s.Dead {
+			died = s.child.died
+		}
 	}
 	if s.State == Starting {
 		ready = s.child.ready
@@ -90,6 +95,14 @@ func (s *slot) wait() (event, Exit) {
 		return evReady, Exit{}
 	case exit := <-exited:
 		return evExit, exit
+	case <-died:
+		s.Dead, s.lingers = true, time.After(lingerTime)
+		s.publish(s.view)
+		return s.wait()
+	case <-s.lingers:
+		s.lingers = nil
+		s.refuseAll() // what is left finishes, and the next process is not due
+		return s.wait()
 	case <-s.retire:
 		s.retire = nil
 		return evRetire, Exit{}
@@ -145,6 +158,8 @@ func (s *slot) step(ev event, exit Exit) {
 // gone takes note of the end of the process, and decides whether it was one
 // too many.
 func (s *slot) gone(exit Exit) (tooMany bool) {
+	s.doorman.dismiss()
+	s.doorman, s.lingers, s.Dead = nil, nil, false
 	var ready time.Duration
 	if !s.readyAt.IsZero() {
 		ready = exit.At.Sub(s.readyAt)
@@ -200,7 +215,14 @@ func (s *slot) act(a action, ev event) {
 
 // turnAway lets nobody wait at the socket for the whole of a pause.
 func (s *slot) turnAway() {
-	if s.sock == nil || s.spec.Refusal == nil || s.pause == 0 || s.spec.Socket != (Socket{}) {
+	if s.pause > 0 {
+		s.refuseAll()
+	}
+}
+
+// refuseAll hires a doorman.
+func (s *slot) refuseAll() {
+	if s.sock == nil || s.spec.Refusal == nil || s.spec.Socket != (Socket{}) || s.State.leaving() {
 		return // other processes may accept at a shared socket
 	}
 	var err error

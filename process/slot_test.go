@@ -329,7 +329,7 @@ func TestWatch(t *testing.T) {
 			t.Errorf("Watch = %v, want %v", err, context.Canceled)
 		}
 		want := []string{"0s:", "1s: slot 0 pid 100 /app-0.sock", "1m1s:", "1m2s: slot 0 pid 101 /app-0.sock", "1m40s:"}
-		if !slices.Equal(got, want) {
+		if got = slices.Compact(got); !slices.Equal(got, want) { // the outlook may have changed by itself
 			t.Errorf("Watch gave\n%q, want\n%q", got, want)
 		}
 		time.Sleep(never)

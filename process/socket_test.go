@@ -229,16 +229,16 @@ func TestSocketRefused(t *testing.T) {
 		{"a file for a folder", func(t *testing.T, dir string) string { os.WriteFile(dir+"/f", nil, 0o600); return dir + "/f/s" },
 			"folder DIR/f cannot hold our socket: DIR/f is not a folder: choose another path"},
 		{"open folder", func(t *testing.T, dir string) string { return mkdir(t, dir+"/open", 0o777) + "/s" },
-			"folder DIR/open cannot hold our socket: anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
+			"folder DIR/open cannot hold our socket: anybody may put something else into DIR/open, for its mode is 0777: chmod +t DIR/open, or choose another path"},
 		{"folder open to a group", func(t *testing.T, dir string) string {
 			needRoot(t)
 			os.Chown(mkdir(t, dir+"/open", 0o770), 0, 12345)
 			return dir + "/open/s"
-		}, "folder DIR/open cannot hold our socket: group 12345 may put something else into DIR/open, for its mode is 0770: chmod go-w DIR/open, or choose another path"},
+		}, "folder DIR/open cannot hold our socket: group 12345 may put something else into DIR/open, for its mode is 0770: chmod +t DIR/open, or choose another path"},
 		{"in an open folder", func(t *testing.T, dir string) string {
 			return mkdir(t, mkdir(t, dir+"/open", 0o777)+"/mine", 0o755) + "/s"
 		},
-			"folder DIR/open/mine cannot hold our socket: anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
+			"folder DIR/open/mine cannot hold our socket: anybody may put something else into DIR/open, for its mode is 0777: chmod +t DIR/open, or choose another path"},
 		{"another's folder", func(t *testing.T, dir string) string {
 			needRoot(t)
 			os.Chown(mkdir(t, dir+"/theirs", 0o755), 33, 0)

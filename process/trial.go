@@ -60,5 +60,5 @@ func (s *slot) onTrial() bool {
 // serves reports whether the place has a process that is ready, or had one that
 // has Finished and that another follows.
 func (p *place) serves() bool {
-	return p.view.State == Ready || p.proved && p.view.Last != nil && p.view.Last.Finished
+	return p.takes() || p.proved && p.view.Last != nil && p.view.Last.Finished
 }

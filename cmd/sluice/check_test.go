@@ -66,7 +66,7 @@ func TestCheckProcesses(t *testing.T) {
 		{name: "chroot that is missing", backend: command + `chroot = "prison"`,
 			want: `s.toml:3:10: chroot in backend "app": the folder DIR/prison is not there (make it, or correct the path)`},
 		{name: "chroot that others may write to", root: true, backend: "command = [\"/bin/app\"]\nchroot = \"open\"",
-			want: inApp + "process: start app: chroot DIR/open: others may write to it (mode 0777): chmod go-w DIR/open"},
+			want: inApp + "process: start app: chroot DIR/open: anybody may put something else into DIR/open, for its mode is 0777: chmod go-w DIR/open, or choose another path"},
 		{name: "chroot, not by root", nobody: true, backend: "command = [\"/bin/app\"]\nchroot = \"jail\"",
 			want: inApp + "process: start app: chroot DIR/jail is not permitted: only root may: start us as root (or with CAP_SYS_CHROOT), or leave it out"},
 		{name: "chroot for php-fpm", root: true, backend: "php = \"./php-fpm\"\nchroot = \"jail\"",
