@@ -80,7 +80,7 @@ func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) (fre
 		case old == nil:
 			from.ready = s.o.Ready[cfg.Name]
 		case b == nil:
-		case b.same(cfg, root) && (!anew || b.group == nil):
+		case b.same(cfg, from) && (!anew || b.group == nil):
 			b.users.Add(1)
 			b.retry()
 			snap.backends[cfg.Name] = b

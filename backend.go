@@ -164,8 +164,9 @@ func runtimeDir() string {
 }
 
 // same reports whether a backend can go on under a new configuration.
-func (b *backend) same(cfg config.Backend, root string) bool {
-	return b.cfg.Equal(cfg) && (cfg.PHP == "" || b.from.root == root)
+func (b *backend) same(cfg config.Backend, from setting) bool {
+	return b.cfg.Equal(cfg) && (cfg.PHP == "" || b.from.root == from.root) &&
+		(len(cfg.Watch) == 0 || slices.Equal(b.from.ours, from.ours))
 }
 
 // retry starts processes that wait for the end of a pause.
@@ -200,6 +201,7 @@ func (b *backend) giveUp() {
 			s.close()
 		}
 		s := newScaler(rule, min(b.ready(), rule.Max))
+		b.group.Want(s.first) // none that is starting still, or dying
 		b.scaler.Store(s)
 		s.start(b.pool, b.group)
 	})

@@ -40,8 +40,9 @@ func (s *Server) end() error {
 	// at once; so first nothing may be left that can bring one.
 	s.closeListeners()
 	s.front.CloseConnections()
-	if s.handed {
+	if s.handed.Load() {
 		s.quiet.drain(handedGrace, s.hurried.Done())
+		snap.giveUp(nil) // what has nothing to do, while others take their time
 	} else {
 		s.quiet.drain(quietGrace, s.life.Done())
 	}
@@ -59,7 +60,7 @@ func (s *Server) end() error {
 // boundDrain ends everything when the time to drain is over, until stop is
 // called. The time begins at once, or with Hurry if a successor serves.
 func (s *Server) boundDrain(most time.Duration) (stop func()) {
-	if !s.handed {
+	if !s.handed.Load() {
 		s.hurry()
 	}
 	stopped := make(chan struct{})

@@ -66,14 +66,7 @@ func copyOf(l net.Listener) (fd int, err error) {
 // HandOver tells that a successor has the listeners and serves: the files of
 // unix sockets stay when they are closed, and the drain takes as long as
 // requests do, unless Hurry is called.
-func (s *Server) HandOver() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.handed = true
-	for _, l := range s.listeners {
-		keep(l.Listener, true)
-	}
-}
+func (s *Server) HandOver() { s.handed.Store(true) }
 
 // Hurry bounds a drain after HandOver by the configured time, from now on.
 func (s *Server) Hurry() { s.hurry() }

@@ -140,6 +140,7 @@ func (s *Server) serve(spec string, l *listener) {
 func (s *Server) closeListeners() {
 	for spec, l := range s.listeners {
 		delete(s.listeners, spec)
+		keep(l.Listener, s.handed.Load())
 		l.drop()
 	}
 	s.serving.Wait()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sluice-gateway/sluice/config"
 )
@@ -251,6 +252,81 @@ func TestReplacedProcessesDoNotStay(t *testing.T) {
 	} else {
 		lease.Release(nil)
 	}
+	if _, err := release(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What was still starting, or dying, when it was replaced does not go on for a
+// request to another backend.
+func TestReplacedBeforeItWasReady(t *testing.T) {
+	for name, command := range map[string][]string{
+		"starting": {"/bin/sh", "-c", "sleep 1; exec sleep 60"},
+		"dying":    {"/bin/false"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			two := func(command []string) *config.Config {
+				c := oneApp(t, 1)
+				b := c.Backends[0]
+				b.Name = "other"
+				if command != nil {
+					b.Command = command
+				}
+				c.Backends = append(c.Backends, b)
+				c.Routes = append([]config.Route{{Path: "/other/", Backend: "other"}}, c.Routes...)
+				return c
+			}
+			g := start(t, two(command))
+			release := g.hold()
+			old := g.s.current.Load().backends["other"]
+			await(t, "a process", func() bool { return len(g.log.With("process started", "backend=other")) > 0 })
+			if err := g.s.Reload(two(nil)); err != nil {
+				t.Fatal(err)
+			}
+			await(t, "its slots are given up", func() bool { return len(old.group.Status()) == 0 })
+			if _, err := release(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// As warm as the old one, also if the processes may be idle for less than they
+// take to start.
+func TestReloadIsAsWarmWithAShortIdleTime(t *testing.T) {
+	cfg := oneApp(t, 1)
+	b := &cfg.Backends[0]
+	b.Command = []string{"/bin/sh", "-c", `sleep 1; exec "$0"`, b.Command[0]}
+	b.Processes = config.Processes{Max: 2, Scales: true, IdleTimeout: 300 * time.Millisecond}
+	g := start(t, cfg)
+	release := g.hold()
+	if err := g.s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if n := g.count("process ready"); n != 2 {
+		t.Errorf("%d processes have become ready, want the old one and the new one", n)
+	}
+	if _, err := release(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A drain after a succession keeps no processes that have nothing to do.
+func TestHandedOverKeepsNothing(t *testing.T) {
+	c := oneApp(t, 1)
+	b := c.Backends[0]
+	b.Name = "other"
+	c.Backends = append(c.Backends, b)
+	c.Routes = append([]config.Route{{Path: "/other/", Backend: "other"}}, c.Routes...)
+	g := start(t, c)
+	other, err := strconv.Atoi(g.get("/other/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := g.hold()
+	g.s.HandOver()
+	g.stop()
+	await(t, "the end of the process that has nothing to do", func() bool { return gone(other) })
 	if _, err := release(); err != nil {
 		t.Error(err)
 	}

@@ -49,7 +49,6 @@ type Server struct {
 	serving   sync.WaitGroup // one for each listener
 	failed    chan error     // the first listener that fails, for Serve
 	ended     bool
-	handed    bool           // a successor serves
 	retired   sync.WaitGroup // snapshots that wait for their last request
 	inForce   config.Timeout // of these, those that http and front took at the start
 
@@ -57,6 +56,7 @@ type Server struct {
 	kill     context.CancelFunc
 	wanted   context.Context // done when the end has begun, too: new processes are not waited for any more
 	unwanted context.CancelCauseFunc
+	handed   atomic.Bool     // a successor serves
 	hurried  context.Context // done when the time to drain has begun
 	hurry    context.CancelFunc
 }

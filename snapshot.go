@@ -59,14 +59,21 @@ func (s *snapshot) release() {
 	}
 }
 
+// giveUp gives up the backends that are not those of next, which may be nil.
+func (s *snapshot) giveUp(next *snapshot) {
+	for name, b := range s.backends {
+		if next.backend(name) != b {
+			b.giveUp()
+		}
+	}
+}
+
 // retire waits for the last request of a snapshot that is not current any more,
 // next being the one that is, if any, and ends what no other snapshot uses. When
 // ctx is done it waits no longer.
 func (s *snapshot) retire(ctx context.Context, next *snapshot) error {
-	for name, b := range s.backends {
-		if next != nil && next.backend(name) != b {
-			b.giveUp()
-		}
+	if next != nil {
+		s.giveUp(next)
 	}
 	s.release()
 	select {

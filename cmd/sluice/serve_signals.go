@@ -16,49 +16,48 @@ import (
 //
 // The orders SIGHUP, SIGUSR1 and SIGUSR2 may take as long as processes need to
 // start, so they are carried out beside the loop, one after the other; an end
-// does not wait for them.
+// does not wait for them. Only the loop talks to the service manager.
 type serving struct {
 	server  *sluice.Server
 	load    loader
 	program string
 	log     *slog.Logger
 
-	stop   context.CancelFunc // begins the end
-	ending bool
-	told   bool        // to end, by a signal
-	orders []os.Signal // that wait for the one that is being carried out
-	busy   bool        // one is
-	done   chan bool   // tells that it is over, and whether a successor serves now
+	stop      context.CancelFunc // begins the end
+	ending    bool
+	told      bool        // to end, by a signal
+	orders    []os.Signal // that wait for the one that is being carried out
+	busy      os.Signal   // that one; nil if there is none
+	done      chan int    // tells that it is over, and the PID of a successor that serves now, or 0
+	successor int         // that PID
 }
 
 // run serves until a signal, or a successor, ends it.
 func (g *serving) run(ctx context.Context, signals <-chan os.Signal) error {
 	ctx, g.stop = context.WithCancel(ctx)
 	defer g.stop()
-	g.done = make(chan bool, 1)
+	g.done = make(chan int, 1)
 	ended := make(chan error, 1)
 	go func() { ended <- g.server.Serve(ctx) }() // ends when stop is called; awaited below
 	for {
 		select {
 		case err := <-ended:
 			g.stop()
-			g.giveUp()
+			g.leave()
 			return fail(err)
 		case sig := <-signals:
 			g.take(sig)
-		case succeeded := <-g.done:
-			if g.busy = false; succeeded {
-				g.end() // by itself: a signal is the first one still
-			}
+		case pid := <-g.done:
+			g.carriedOut(pid)
 		}
 		g.carryOn(ctx)
 	}
 }
 
-// giveUp waits until the order that is being carried out has been given up. A
+// leave waits until the order that is being carried out has been given up. A
 // file system that hangs may keep it.
-func (g *serving) giveUp() {
-	if !g.busy {
+func (g *serving) leave() {
+	if g.busy == nil {
 		return
 	}
 	select {
@@ -95,33 +94,53 @@ func (g *serving) end() {
 	g.stop()
 }
 
-// carryOn begins to carry out the next order, if it is time.
+// carryOn begins to carry out the next order, if it is time. Orders that come too
+// late are the successor's.
 func (g *serving) carryOn(ctx context.Context) {
-	if g.busy || g.ending || len(g.orders) == 0 {
-		return
+	for g.busy == nil && len(g.orders) > 0 {
+		sig := g.orders[0]
+		g.orders = g.orders[1:]
+		switch {
+		case g.successor != 0:
+			err := syscall.Kill(g.successor, sig.(syscall.Signal))
+			g.log.Info("signal passed on", slog.String("signal", sig.String()), slog.Int("to", g.successor), slog.Any("err", err))
+			continue
+		case g.ending:
+			continue
+		case sig != syscall.SIGUSR1:
+			tellManager(g.log, sdnotify.Reloading())
+		}
+		g.busy = sig
+		go func() { g.done <- g.carryOut(ctx, sig) }() // heeds ctx; leave waits for it
 	}
-	sig := g.orders[0]
-	g.orders = g.orders[1:]
-	g.busy = true
-	go func() { g.done <- g.carryOut(ctx, sig) }() // heeds ctx; giveUp waits for it
 }
 
-// carryOut carries out an order, and reports whether a successor serves now.
-func (g *serving) carryOut(ctx context.Context, sig os.Signal) (succeeded bool) {
-	if sig == syscall.SIGUSR1 {
-		g.restart(ctx)
-		return false
-	}
-	tellManager(g.log, sdnotify.Reloading())
-	if sig == syscall.SIGUSR2 {
-		succeeded = g.succeed(ctx)
-	} else {
-		g.reload(ctx)
-	}
-	if !succeeded && ctx.Err() == nil {
+// carriedOut takes note that an order has been carried out.
+func (g *serving) carriedOut(successor int) {
+	order := g.busy
+	g.busy = nil
+	switch {
+	case successor != 0:
+		g.successor = successor
+		tellManager(g.log, sdnotify.Main(successor))
+		g.end() // by itself: a signal is the first one still
+	case order != syscall.SIGUSR1 && !g.ending:
 		tellManager(g.log, sdnotify.Ready("serving"))
 	}
-	return succeeded
+}
+
+// carryOut carries out an order, and returns the PID of a successor that serves
+// now.
+func (g *serving) carryOut(ctx context.Context, sig os.Signal) (successor int) {
+	switch sig {
+	case syscall.SIGUSR1:
+		g.restart(ctx)
+	case syscall.SIGUSR2:
+		return g.succeed(ctx)
+	default:
+		g.reload(ctx)
+	}
+	return 0
 }
 
 // reload puts a new configuration in use, if it is good.
@@ -158,20 +177,19 @@ func (g *serving) restart(ctx context.Context) {
 	}
 }
 
-// succeed hands everything over to a new process of the program, and reports
-// whether that serves.
-func (g *serving) succeed(ctx context.Context) bool {
+// succeed hands everything over to a new process of the program, and returns its
+// PID if that serves.
+func (g *serving) succeed(ctx context.Context) (successor int) {
 	pid, err := startSuccessor(ctx, g.server, g.program)
 	switch {
 	case err == nil:
 		g.server.HandOver()
 		g.log.Info("handed over, draining", slog.Int("to", pid))
-		tellManager(g.log, sdnotify.Main(pid))
-		return true
+		return pid
 	case ctx.Err() != nil:
 		g.log.Info("successor given up")
 	default:
 		g.log.Error("successor failed, this process goes on", slog.String("program", g.program), slog.Any("err", err))
 	}
-	return false
+	return 0
 }

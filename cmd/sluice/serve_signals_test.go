@@ -154,3 +154,19 @@ func TestTermAfterSuccession(t *testing.T) {
 		t.Errorf("a request under way was cut: %v", err)
 	}
 }
+
+// An order that comes while a successor starts is carried out by that one.
+func TestOrderBehindSuccession(t *testing.T) {
+	t.Parallel()
+	s := serveOne(t, slow, "processes.max = 1")
+	s.says("process ready")
+	s.signal(syscall.SIGUSR2)
+	await(t, "the successor has read its configuration", func() bool { return strings.Count(s.log.String(), "process started") == 2 })
+	s.configure(good, "processes.max = 1", "[[route]]", `path = "/denied/"`, "deny = true")
+	s.signal(syscall.SIGHUP)
+	s.says("signal passed on")
+	s.says("configuration reloaded")
+	if why := ask(http.DefaultClient, s.url+"denied/x"); !strings.HasPrefix(why, "403") {
+		t.Errorf("the new route answers %q, want 403", why)
+	}
+}

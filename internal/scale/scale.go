@@ -35,6 +35,8 @@ type Scale struct {
 	meter  meter
 	starts starts
 	fell   time.Time // when processes were ended last
+	first  int       // processes to begin with, until they are there
+	since  time.Time // when they began to start
 }
 
 // New returns a Scale for a backend with n processes, from Floor to Max, which
@@ -44,6 +46,8 @@ func New(r Rule, n int, now time.Time) *Scale {
 	s := &Scale{
 		rule:   r,
 		wanted: n,
+		first:  n,
+		since:  now,
 		meter:  meter{shared: r.Per == 0},
 		past:   past{part: max(r.Idle/buckets, time.Millisecond), turn: now},
 		starts: starts{begun: now},
@@ -55,6 +59,7 @@ func New(r Rule, n int, now time.Time) *Scale {
 // Look decides.
 func (s *Scale) Look(now time.Time, l Load) Advice {
 	s.past.advance(now)
+	s.warm(now, l)
 	s.starts.look(now, s.ready, l.Ready)
 	sight := Sight{
 		Busy: max(l.Busy, l.Peak), Queued: l.Queued, Longest: l.Longest,
@@ -72,6 +77,21 @@ func (s *Scale) Look(now time.Time, l Load) Advice {
 	}
 	s.wanted, s.ready = want, l.Ready
 	return Advice{Want: want, Alarm: s.alarm(l), Again: s.again(now, l)}
+}
+
+// warmTime is how long the first processes may take to be there: an idle time that
+// is shorter than a start must not end them before.
+const warmTime = time.Minute
+
+// warm remembers that the first processes are needed for as long as they start.
+func (s *Scale) warm(now time.Time, l Load) {
+	if s.first == 0 {
+		return
+	}
+	s.past.note(s.first)
+	if l.Ready >= s.first || now.Sub(s.since) > warmTime {
+		s.first = 0
+	}
 }
 
 // fall returns how many processes may be ended now: a quarter of them at a
