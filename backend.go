@@ -155,12 +155,20 @@ func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 // a restart of the machine. A root shell made by su may have the XDG_RUNTIME_DIR
 // of another, and the /tmp of a container may be open to anybody.
 func runtimeDir() string {
-	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), os.TempDir(), "/dev/shm"} {
-		if dir != "" && process.CanHold(dir) {
-			return dir
-		}
+	const memory = "/dev/shm"
+	tmp := os.TempDir()
+	switch dir := os.Getenv("XDG_RUNTIME_DIR"); {
+	case dir != "" && process.CanHold(dir):
+		return dir
+	case !process.CanHold(tmp) && isFolder(tmp) && process.CanHold(memory):
+		return memory
 	}
-	return os.TempDir() // it is said what is wrong with it
+	return tmp // what is wrong with it will be said
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // same reports whether a backend can go on under a new configuration.

@@ -34,7 +34,8 @@ func TestStalls(t *testing.T) {
 		{"given up by the client", []w{{Load: 1}, {Load: 1, Served: 1, GivenUp: 1}, {Load: 1, Served: 2, GivenUp: 2}}, 2 * s},
 		{"no answer in time", []w{{Load: 1}, {Load: 1, Served: 1, Failed: 1}, {Load: 1, Served: 2, Failed: 2}}, 2 * s},
 		{"streams, that are all given up", []w{{Load: 2}, {Load: 1, Signs: 9, GivenUp: 1}, {Load: 2, Signs: 12, GivenUp: 2}}, 0},
-		{"nobody is there for a while", []w{{Load: 1}, {Load: 1}, {}, {}, {}, {Load: 1}, {Load: 1}}, 2 * s},
+		{"nobody is there at one look", []w{{Load: 1}, {Load: 1}, {}, {Load: 1}, {Load: 1}}, 2 * s},
+		{"nobody is there for a while", []w{{Load: 1}, {Load: 1}, {}, {}, {Load: 1}, {Load: 1}}, s},
 		{"a sign of life in the meantime", []w{{Load: 1}, {Load: 1}, {}, {Signs: 1}, {}, {Load: 1}}, 0},
 		{"impatient visitors for a minute", impatient, 36 * s},
 		{"one who only looks whether somebody listens", probes, 0},
@@ -93,6 +94,40 @@ func TestStallsKnowWhoHangs(t *testing.T) {
 			}
 			if len(found) != 1 || found[0].leases != tt.want {
 				t.Errorf("%+v, want the requests up to %d", found, tt.want)
+			}
+		})
+	}
+}
+
+// A look that comes late counts no time: it was Sluice that stood still.
+func TestStallsAfterAStandstill(t *testing.T) {
+	const s = time.Second
+	tests := []struct {
+		name string
+		took []time.Duration // from one look to the next
+		want time.Duration
+	}{
+		{"an hour", []time.Duration{time.Hour}, 0},
+		{"seven seconds", []time.Duration{7 * s}, 0},
+		{"a little late", []time.Duration{maxLook}, maxLook},
+		{"what was before it counts, and what is after it", []time.Duration{s, s, 7 * s, s}, 3 * s},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var seen stalls
+			now := time.Now()
+			at := pool.Status{Workers: []pool.WorkerStatus{{Load: 1}}}
+			found := seen.look(now, at)
+			for _, d := range tt.took {
+				now = now.Add(d)
+				found = seen.look(now, at)
+			}
+			var got time.Duration
+			if len(found) > 0 {
+				got = found[0].silent
+			}
+			if got != tt.want {
+				t.Errorf("silent for %v, want %v", got, tt.want)
 			}
 		})
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
-	"github.com/sluice-gateway/sluice/pool"
 )
 
 // A requestBody is a request body on its way to an application.
@@ -81,12 +80,10 @@ type liveBody struct {
 	timeout time.Duration // for each Read
 
 	mu     sync.Mutex
-	worker *pool.Worker // that it goes to
-	read   int64        // bytes
-	timer  *time.Timer  // cancels src when a Read takes too long
-	late   bool         // it did
-	over   bool         // nobody wants to read on
-	gone   bool         // the client had gone by then
+	timer  *time.Timer // cancels src when a Read takes too long
+	late   bool        // it did
+	over   bool        // nobody wants to read on
+	gone   bool        // the client had gone by then
 	opened bool
 	err    error
 }
@@ -94,24 +91,15 @@ type liveBody struct {
 func (b *liveBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	b.opened = true
-	w := b.worker
-	if w != nil && b.read > takenUnseen {
-		w.Alive() // for it has taken what it was sent before
-	}
 	if b.timer == nil {
 		b.timer = time.AfterFunc(b.timeout, b.giveUp)
 	} else {
 		b.timer.Reset(b.timeout)
 	}
 	b.mu.Unlock()
-	if w != nil {
-		w.AtClient(1)
-		defer w.AtClient(-1)
-	}
 	n, err := b.src.Read(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.read += int64(n)
 	b.timer.Stop()
 	if err == nil || err == io.EOF {
 		return n, err
@@ -124,13 +112,6 @@ func (b *liveBody) Read(p []byte) (int, error) {
 	}
 	b.err = err
 	return n, err
-}
-
-// goTo says which worker reads it from now on.
-func (b *liveBody) goTo(w *pool.Worker) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.worker = w
 }
 
 // giveUp is called when a Read has taken too long.

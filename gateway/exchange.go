@@ -42,8 +42,8 @@ func (t *turn) attempt(b *Backend, lease pool.Lease) (again string, no *refusal,
 	verdict := context.Canceled // a panic says nothing about the worker
 	defer func() { lease.Release(verdict) }()
 	t.notes(b, lease)
-	t.asks(lease.Worker())
 	at := lease.Worker().Endpoint()
+	t.life.begin(lease.Worker(), at.Network)
 	resp, err := b.Transport.RoundTrip(t.ctx, at.Network, at.Address, t.r)
 	if err == nil {
 		lease.Worker().Alive()
@@ -55,14 +55,6 @@ func (t *turn) attempt(b *Backend, lease pool.Lease) (again string, no *refusal,
 	}
 	verdict = t.blame(err)
 	return "", failure(b, lease.Worker(), err), err
-}
-
-// asks notes whom the request goes to.
-func (t *turn) asks(w *pool.Worker) {
-	t.worker = w
-	if b, ok := t.body.(*liveBody); ok {
-		b.goTo(w)
-	}
 }
 
 // noWorker says why there is no worker for the request; if it has been to

@@ -69,7 +69,7 @@ type turn struct {
 	note noter       // nil if nobody wants to know
 	room [3]slog.Attr
 
-	worker *pool.Worker // that is asked
+	life life // of the worker that is asked
 }
 
 // A noter takes what the access log should say of a request.
@@ -142,7 +142,7 @@ func (t *turn) serveBackend(d decision) (again string, no *refusal) {
 		return "", no
 	}
 	if t.body != nil {
-		t.r.Body = t.body
+		t.r.Body = t.toSend()
 		defer t.body.close()
 	}
 	return t.exchange(d.to)
@@ -169,7 +169,7 @@ func (t *turn) fill(d decision) {
 // informational passes an interim response on. If the client is gone, the
 // response itself will find out.
 func (t *turn) informational(status int, h cgi.Header) {
-	t.worker.Alive()
+	t.life.worker.Alive()
 	t.w.WriteHeader(status, h)
 }
 

@@ -39,8 +39,8 @@ func TestSignsOfLife(t *testing.T) {
 		does transport
 		want uint64
 	}{
-		{"an answer: its head, ten pieces and its end",
-			func(context.Context, string, string, *cgi.Request) (*cgi.Response, error) { return answer(10), nil }, 12},
+		{"an answer, and its good end",
+			func(context.Context, string, string, *cgi.Request) (*cgi.Response, error) { return answer(10), nil }, 2},
 		{"an interim response, and then nothing",
 			func(ctx context.Context, network, address string, r *cgi.Request) (*cgi.Response, error) {
 				r.Informational(103, nil)
@@ -57,8 +57,8 @@ func TestSignsOfLife(t *testing.T) {
 			r := get("/")
 			r.Method = "POST" // once
 			g.h.ServeCGI(t.Context(), new(paper), r)
-			if got := g.worker0().Signs; got != tt.want {
-				t.Errorf("%d signs of life, want %d", got, tt.want)
+			if got := g.worker0(); got.Signs != tt.want || got.AtClient != 0 {
+				t.Errorf("%d signs of life, %d requests wait for their clients, want %d, 0", got.Signs, got.AtClient, tt.want)
 			}
 		})
 	}
@@ -98,6 +98,104 @@ func TestSlowReaderIsNotTheWorkersFault(t *testing.T) {
 	}
 }
 
+// An answerBody is one that does what a test wants.
+type answerBody struct {
+	pieces
+	does func(w io.Writer) error
+}
+
+func (b answerBody) WriteTo(w io.Writer) (int64, error) { return 0, b.does(w) }
+
+// A slowSource is a body that does not say when it waits.
+type slowSource struct {
+	left int
+	look func()
+}
+
+func (s *slowSource) Close() error { return nil }
+func (s *slowSource) Read(p []byte) (int, error) {
+	s.look()
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	s.left--
+	return min(10, len(p)), nil
+}
+
+// Whose turn it is while the next piece of an answer is waited for.
+func TestWhoseTurn(t *testing.T) {
+	var g *rig
+	looks := 0
+	owes := func() {
+		if looks++; g.worker0().AtClient != 0 {
+			t.Errorf("look %d: it is the client's turn while the worker is waited for", looks)
+		}
+	}
+	small, big := make([]byte, 10), make([]byte, bigPiece)
+	for name, body := range map[string]io.ReadCloser{
+		"flushed": answerBody{does: func(w io.Writer) error {
+			w.Write(small)
+			w.Write(small)
+			err := w.(interface{ Flush() error }).Flush()
+			owes()
+			return err
+		}},
+		"flushed, and nothing to flush": answerBody{does: func(w io.Writer) error {
+			err := w.(interface{ Flush() error }).Flush()
+			owes()
+			return err
+		}},
+		"a full buffer": answerBody{does: func(w io.Writer) error {
+			w.Write(small)
+			_, err := w.Write(big)
+			owes()
+			return err
+		}},
+		"read": &slowSource{left: 3, look: owes},
+	} {
+		t.Run(name, func(t *testing.T) {
+			looks = 0
+			g = answers(t, func(context.Context, string, string, *cgi.Request) (*cgi.Response, error) {
+				resp := answer(0)
+				resp.Body = body
+				return resp, nil
+			}, "/a")
+			g.h.ServeCGI(t.Context(), new(paper), get("/"))
+			if looks == 0 || g.worker0().AtClient != 0 {
+				t.Errorf("%d looks; afterwards %d requests wait for their clients, want 0", looks, g.worker0().AtClient)
+			}
+		})
+	}
+}
+
+// A request whose client neither sends nor reads is one.
+func TestBothDirectionsAreOneRequest(t *testing.T) {
+	var g *rig
+	looks := 0
+	look := func() {
+		if looks++; g.worker0().AtClient != 1 {
+			t.Errorf("look %d: %d requests wait for their clients, want 1", looks, g.worker0().AtClient)
+		}
+	}
+	g = answers(t, func(_ context.Context, _, _ string, r *cgi.Request) (*cgi.Response, error) {
+		resp := answer(0)
+		resp.Body = answerBody{does: func(w io.Writer) error {
+			w.Write([]byte("a piece that the client does not take"))
+			r.Body.Read(make([]byte, 10))
+			look()
+			return w.(interface{ Flush() error }).Flush()
+		}}
+		return resp, nil
+	}, "/a")
+	r := get("/")
+	r.Method, r.ContentLength = "POST", smallBody+1
+	r.Body = &slowUpload{left: smallBody + 1, look: look}
+	g.h.ServeCGI(t.Context(), new(paper), r)
+	if got := g.worker0().AtClient; got != 0 || looks != 2 {
+		t.Errorf("%d looks, afterwards %d requests wait for their clients, want 2, 0", looks, got)
+	}
+}
+
 // A slowUpload looks at the worker while the client should send something.
 type slowUpload struct {
 	left int
@@ -115,30 +213,56 @@ func (u *slowUpload) Read(p []byte) (int, error) {
 }
 
 // While a client does not send its body, the worker owes nobody anything; that
-// it takes more than sockets hold is a sign of life.
+// it takes more than a socket holds is a sign of life, whether the body comes
+// as it is read or has been kept.
 func TestUploadAndLife(t *testing.T) {
 	const piece = 64 << 10
 	for name, tt := range map[string]struct {
-		size  int
-		signs uint64
+		network string
+		chunked bool
+		size    int
+		sent    int // times
+		signs   uint64
 	}{
-		"what sockets hold":                   {takenUnseen, 0},
-		"more":                                {takenUnseen + piece, 0}, // the last piece has not been taken yet
-		"more, and ten pieces more than that": {takenUnseen + 11*piece, 10},
+		"what a unix socket holds":  {"unix", false, takenUnseenUnix, 1, 0},
+		"more":                      {"unix", false, takenUnseenUnix + piece, 1, 0}, // the last piece has not been taken yet
+		"more than that":            {"unix", false, takenUnseenUnix + 2*piece, 1, 1},
+		"kept":                      {"unix", true, takenUnseenUnix, 1, 0},
+		"kept, and more":            {"unix", true, takenUnseenUnix + 2*piece, 1, 1},
+		"kept, and sent twice":      {"unix", true, takenUnseenUnix, 2, 0},
+		"what a TCP socket holds":   {"tcp", false, takenUnseen, 1, 0},
+		"more than TCP sockets do":  {"tcp", false, takenUnseen + 2*piece, 1, 1},
+		"kept, of what TCP holds":   {"tcp", true, takenUnseen, 1, 0},
+		"kept, and more than there": {"tcp", true, takenUnseen + 2*piece, 1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := answers(t, func(_ context.Context, _, address string, r *cgi.Request) (*cgi.Response, error) {
-				for buf := make([]byte, piece); ; {
-					if _, err := r.Body.Read(buf); err != nil {
-						return nil, &fastcgi.Error{Op: "receive", Addr: address, Err: io.EOF}
+				for range tt.sent {
+					if again, ok := r.Body.(cgi.Rewinder); ok != tt.chunked {
+						t.Errorf("the body can be sent again: %v, want %v", ok, tt.chunked)
+					} else if ok {
+						again.Rewind()
+					}
+					for buf := make([]byte, piece); ; {
+						if _, err := r.Body.Read(buf); err != nil {
+							break
+						}
 					}
 				}
+				return nil, &fastcgi.Error{Op: "receive", Addr: address, Err: io.EOF}
 			}, "/a")
+			g.backend.Pool = pool.New(pool.Config{})
+			t.Cleanup(func() { g.backend.Pool.Close() })
+			g.backend.Pool.Watch(pool.Static{{Network: tt.network, Address: "/a"}})
 			r := get("/")
 			r.Method, r.ContentLength = "POST", int64(tt.size)
+			client := 1 // that is waited for
+			if tt.chunked {
+				r.ContentLength, client = -1, 0 // there is no worker yet
+			}
 			r.Body = &slowUpload{left: tt.size, look: func() {
-				if got := g.worker0().AtClient; got != 1 {
-					t.Errorf("%d requests wait for their clients, want 1", got)
+				if got := g.worker0().AtClient; got != client {
+					t.Errorf("%d requests wait for their clients, want %d", got, client)
 				}
 			}}
 			g.h.ServeCGI(t.Context(), new(paper), r)

@@ -35,8 +35,13 @@ const (
 
 	// takenUnseen is how much of a request body, in bytes, a worker may seem to
 	// have taken that has not read anything: the sockets' buffers have room.
-	// Linux gives a unix socket 208 KiB, and one of TCP up to 4 MiB.
-	takenUnseen = 4 << 20
+	// Linux gives one of TCP up to 4 MiB, and a unix socket 208 KiB.
+	takenUnseen     = 4 << 20
+	takenUnseenUnix = 256 << 10
+
+	// bigPiece is the size, in bytes, from which a piece of an answer costs so
+	// much that it does not matter to say at its end whose turn it is.
+	bigPiece = 4 << 10
 
 	// maxRedirects bounds local redirects (RFC 3875 §6.2.2), which an
 	// application can make lead in a circle.

@@ -24,7 +24,8 @@ func (t *turn) respond(b *Backend, w *pool.Worker, resp *cgi.Response) (again st
 	if resp.Status == http.StatusNoContent {
 		h = without(h, "Content-Length") // RFC 9110 §8.6
 	}
-	out := reply{w: t.w, from: w, left: resp.ContentLength}
+	out := reply{w: t.w, life: &t.life, left: resp.ContentLength}
+	defer out.toWorker()
 	out.err = t.w.WriteHeader(resp.Status, h)
 	var err error
 	if out.err == nil && !bodiless(t.r.Method, resp.Status) {
@@ -55,9 +56,12 @@ func without(h cgi.Header, name string) cgi.Header {
 // A reply is a response body on its way to the client.
 type reply struct {
 	w    cgi.ResponseWriter
-	from *pool.Worker
+	life *life
 	left int64 // bytes that were announced and have not come; -1 if none were
 	err  error // of the client
+
+	theirs bool // it is the client's turn
+	each   bool // nobody says when a wait begins
 }
 
 // Why a body does not fit its Content-Length.
@@ -72,6 +76,7 @@ func (r *reply) copy(body io.Reader) error {
 	if from, ok := body.(io.WriterTo); ok {
 		_, err = from.WriteTo(r)
 	} else {
+		r.each = true
 		_, err = io.Copy(r, body)
 	}
 	if _, short := errors.AsType[*cgi.ShortError](err); short || err == nil && r.left > 0 {
@@ -81,11 +86,15 @@ func (r *reply) copy(body io.Reader) error {
 }
 
 // Write implements io.Writer. Each piece is a sign of life; while the client
-// does not take it, there cannot be another.
+// does not take it, there cannot be another. After a small one it stays the
+// client's turn, for the next is there, or Flush comes; a big one may be all that
+// was there without that, if it fills a buffer.
 func (r *reply) Write(p []byte) (n int, err error) {
-	r.from.Alive()
-	r.from.AtClient(1)
-	defer r.from.AtClient(-1)
+	r.life.worker.Alive()
+	r.toClient()
+	if r.each || len(p) >= bigPiece {
+		defer r.toWorker()
+	}
 	over := r.left >= 0 && int64(len(p)) > r.left
 	if over {
 		p = p[:r.left]
@@ -104,10 +113,24 @@ func (r *reply) Write(p []byte) (n int, err error) {
 
 // Flush is called before a wait for more.
 func (r *reply) Flush() error {
-	r.from.AtClient(1)
-	defer r.from.AtClient(-1)
+	r.toClient()
+	defer r.toWorker()
 	r.err = r.w.Flush()
 	return r.err
+}
+
+func (r *reply) toClient() {
+	if !r.theirs {
+		r.theirs = true
+		r.life.toClient()
+	}
+}
+
+func (r *reply) toWorker() {
+	if r.theirs {
+		r.theirs = false
+		r.life.toWorker()
+	}
 }
 
 // verdict returns what the exchange says about the worker. A wrong length is a

@@ -1,8 +1,32 @@
 package pool
 
-// Alive takes note of a sign of life: the worker has sent a piece of an answer.
-// Requests that it ends well are signs, too, and counted anyway.
-func (w *Worker) Alive() { w.signs.Add(1) }
+import "sync/atomic"
+
+// signs are signs of life. Those between two counts are one: that there were any
+// is what a look wants to know, and so whoever gives many of them seldom writes
+// to what others read.
+type signs struct {
+	since atomic.Bool // the last count there has been one
+	n     atomic.Uint64
+}
+
+func (s *signs) add() {
+	if !s.since.Load() {
+		s.since.Store(true)
+	}
+}
+
+func (s *signs) count() uint64 {
+	if s.since.Swap(false) {
+		s.n.Add(1)
+	}
+	return s.n.Load()
+}
+
+// Alive takes note of a sign of life: the worker has sent a piece of an answer,
+// or taken one of a request. Requests that it ends well are signs, too, and
+// counted anyway.
+func (w *Worker) Alive() { w.signs.add() }
 
 // AtClient changes the number of requests at which it is the client's turn, to
 // send or to take a piece. A worker that has no others owes nobody a sign of

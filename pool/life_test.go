@@ -24,7 +24,10 @@ func TestSigns(t *testing.T) {
 		want uint64
 	}{
 		{"a request goes there", func(*Pool, Lease) {}, 0},
-		{"pieces come", func(_ *Pool, l Lease) { l.Worker().Alive(); l.Worker().Alive() }, 2},
+		{"a piece comes", func(_ *Pool, l Lease) { l.Worker().Alive() }, 1},
+		{"pieces come", func(_ *Pool, l Lease) { l.Worker().Alive(); l.Worker().Alive() }, 1},
+		{"pieces come before a look and after it", func(p *Pool, l Lease) { l.Worker().Alive(); p.Status(); l.Worker().Alive() }, 2},
+		{"looks, and nothing after the first", func(p *Pool, l Lease) { l.Worker().Alive(); p.Status(); p.Status() }, 1},
 		{"it ends well", func(_ *Pool, l Lease) { l.Release(nil) }, 1},
 		{"it fails", func(_ *Pool, l Lease) { l.Release(errBroken) }, 0},
 		{"nobody waits any more", func(_ *Pool, l Lease) { l.Release(context.Canceled) }, 0},

@@ -26,7 +26,7 @@ type WorkerStatus struct {
 	LastError error     // of the last failure, however long ago
 	Draining  bool      // it has left the list and finishes its requests
 	Came      uint64    // leases that the Pool had given when the address came into the list: tells a process from its successor there
-	Signs     uint64    // of life, ever: pieces of answers, and requests that it ended well
+	Signs     uint64    // of life: another number if there have been any since the Status before
 	AtClient  int       // of Load, requests at which it is the client's turn
 	Taken     uint64    // requests that it was given since it came, if they are counted (Wear)
 	Worn      bool      // that is its share
@@ -75,7 +75,7 @@ func (w *Worker) status(now time.Time) WorkerStatus {
 		LastError: w.cause,
 		Draining:  w.gone,
 		Came:      w.born,
-		Signs:     w.signs.Load() + w.well,
+		Signs:     w.signs.count() + w.well,
 		AtClient:  int(w.atClient.Load()),
 		Taken:     counted.taken,
 		Worn:      counted.worn(),

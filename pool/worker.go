@@ -44,7 +44,7 @@ type Worker struct {
 	idle    chan struct{} // closed when it has left the list and ended its last request; nil if nobody waits for that
 	counter counter
 
-	signs    atomic.Uint64 // of life
+	signs    signs         // of life
 	atClient atomic.Int64  // requests at which it is the client's turn
 	hung     atomic.Uint64 // the leases up to this turn hang, if they have not ended; changed under pool.mu only
 }
