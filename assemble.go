@@ -107,6 +107,9 @@ func newGateway(snap *snapshot, spool *gateway.Spool, log *slog.Logger) (*gatewa
 			Name: name, Pool: b.pool, Transport: b.client,
 			Root: b.cfg.Root, Params: params(b.cfg.Params),
 		}
+		if b.group != nil {
+			backends[name].Killed = b.killed
+		}
 	}
 	h := &gateway.Handler{
 		Files: snap.files, Index: cfg.Index, MaxBody: cfg.MaxBody, BodyTimeout: cfg.Timeout.Body, Spool: spool, Log: log,

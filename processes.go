@@ -12,10 +12,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/fastcgi"
 	"github.com/sluice-gateway/sluice/internal/scale"
+	"github.com/sluice-gateway/sluice/pool"
 	"github.com/sluice-gateway/sluice/process"
 )
 
@@ -208,6 +210,17 @@ func (b *backend) ready() (n int) {
 		}
 	}
 	return n
+}
+
+// newsOfAnEnd is how long it is waited for the end of a process that has lost a
+// connection.
+const newsOfAnEnd = 100 * time.Millisecond
+
+// killed is for gateway.Backend.
+func (b *backend) killed(ctx context.Context, worker pool.Endpoint, since time.Time) bool {
+	ctx, cancel := context.WithTimeout(ctx, newsOfAnEnd)
+	defer cancel()
+	return b.group.Killed(ctx, worker.Network, worker.Address, since)
 }
 
 // load returns how many requests are with a process.

@@ -5,17 +5,20 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/pool"
 )
 
-// exchange asks up to maxAttempts workers, besides some that refuse, and passes
-// the answer on. It returns the target of a local redirect.
+// exchange asks up to maxAttempts workers, besides some that are not to blame the
+// request for anything, and passes the answer on. It returns the target of a
+// local redirect.
 func (t *turn) exchange(b *Backend) (again string, no *refusal) {
 	var tried pool.Tried
 	var last *refusal
-	for asked, refused := 0, 0; ; {
+	var since time.Time // of an attempt that is not the first
+	for asked, refused, killed := 0, 0, 0; ; {
 		if isStale(last.err()) {
 			tried.Again() // the same worker, if there is no other
 		}
@@ -23,10 +26,16 @@ func (t *turn) exchange(b *Backend) (again string, no *refusal) {
 		if err != nil {
 			return "", t.noWorker(b, err, last)
 		}
+		if asked > 0 {
+			since = time.Now()
+		}
 		again, last, err = t.attempt(b, lease)
-		if isRefused(err) && refused < maxRefusals {
+		switch {
+		case isRefused(err) && refused < maxRefusals:
 			refused++
-		} else {
+		case asked > 0 && killed < maxKilled && t.wasKilled(b, lease, err, since):
+			killed++
+		default:
 			asked++
 		}
 		if err == nil || asked == maxAttempts || t.ctx.Err() != nil || !safeToRetry(err) || lease.Hung() || !t.rewind() {
@@ -34,6 +43,13 @@ func (t *turn) exchange(b *Backend) (again string, no *refusal) {
 		}
 		t.logRetry(last)
 	}
+}
+
+// wasKilled reports whether an attempt has failed because somebody has killed the
+// process.
+func (t *turn) wasKilled(b *Backend, lease pool.Lease, err error, since time.Time) bool {
+	return err != nil && b.Killed != nil && safeToRetry(err) && !isTimeout(err) &&
+		b.Killed(t.ctx, lease.Worker().Endpoint(), since)
 }
 
 // attempt asks one worker and passes its answer on. err is set if there was

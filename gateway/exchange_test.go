@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,6 +123,45 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 	if asked != maxAttempts {
 		t.Errorf("%d workers were asked, want %d", asked, maxAttempts)
+	}
+}
+
+// A request is not to blame for workers that somebody kills; but neither goes it
+// to all of them.
+func TestKilledWorkersAreBounded(t *testing.T) {
+	for _, tt := range []struct {
+		lose   int // of five workers
+		killed bool
+		status int
+		asked  int
+	}{
+		{3, true, 200, 4},
+		{5, true, 502, maxAttempts + maxKilled},
+		{5, false, 502, maxAttempts},
+	} {
+		var all []*scripted
+		var addrs []string
+		var asked atomic.Int64
+		for range 5 {
+			w := script(t, func(map[string]string) []byte {
+				if asked.Add(1) <= int64(tt.lose) {
+					return []byte{}
+				}
+				return stdout("Content-Type: text/plain\r\n\r\nhello")
+			})
+			all, addrs = append(all, w), append(addrs, w.addr)
+		}
+		g := newRig(t, nil, addrs...)
+		g.backend.Killed = func(_ context.Context, at pool.Endpoint, since time.Time) bool {
+			if since.IsZero() || !slices.Contains(addrs, at.Address) {
+				t.Errorf("it is asked of %v since %v", at, since)
+			}
+			return tt.killed
+		}
+		g.want(tt.status, "", "GET", "/", nil)
+		if n := int(asked.Load()); n != tt.asked {
+			t.Errorf("%+v: %d workers were asked", tt, n)
+		}
 	}
 }
 

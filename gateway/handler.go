@@ -34,6 +34,11 @@ type Backend struct {
 
 	// Params are sent with each request, and win over those of the same name.
 	Params []cgi.Field
+
+	// Killed waits for a moment until it is known what has become of a worker's
+	// process, and reports whether somebody has killed it since then. Nil:
+	// nobody knows.
+	Killed func(ctx context.Context, worker pool.Endpoint, since time.Time) bool
 }
 
 // A Handler is a gateway: a cgi.Handler that hands requests to applications

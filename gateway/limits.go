@@ -29,6 +29,11 @@ const (
 	// because their processes have just died: it has ended none of those.
 	maxRefusals = 3
 
+	// maxKilled is the number of workers beside them whose processes somebody has
+	// killed while they had the request: it is not to blame, unless the kernel
+	// did because it takes too much memory.
+	maxKilled = 2
+
 	// smallBody is the size, in bytes, up to which a request body is received
 	// before a worker is asked for.
 	smallBody = DefaultSpoolMemory

@@ -1,0 +1,36 @@
+package process
+
+import (
+	"context"
+	"time"
+)
+
+// Killed waits until the process at an address, or the one before it, has ended
+// after since, and reports whether somebody has killed it: then nothing that it
+// was doing is to blame. It is not known if ctx is done first.
+func (g *Group) Killed(ctx context.Context, network, address string, since time.Time) bool {
+	for {
+		last, changed := g.lastAt(network, address)
+		if last != nil && last.At.After(since) {
+			return last.forced
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// lastAt returns how the last process at an address ended, nil if none did, and
+// what is closed when something has changed.
+func (g *Group) lastAt(network, address string) (last *Exit, changed <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range g.places {
+		if m := p.slot.member(0); m.Network == network && m.Address == address {
+			last = p.view.Last
+		}
+	}
+	return last, g.changed
+}
