@@ -214,7 +214,7 @@ func (b *backend) ready() (n int) {
 
 // newsOfAnEnd is how long it is waited for the end of a process that has lost a
 // connection.
-const newsOfAnEnd = 100 * time.Millisecond
+const newsOfAnEnd = 300 * time.Millisecond
 
 // killed is for gateway.Backend.
 func (b *backend) killed(ctx context.Context, worker pool.Endpoint, since time.Time) bool {

@@ -139,7 +139,6 @@ func TestKilledWorkersAreBounded(t *testing.T) {
 		{5, true, 502, maxAttempts + maxKilled},
 		{5, false, 502, maxAttempts},
 	} {
-		var all []*scripted
 		var addrs []string
 		var asked atomic.Int64
 		for range 5 {
@@ -149,7 +148,7 @@ func TestKilledWorkersAreBounded(t *testing.T) {
 				}
 				return stdout("Content-Type: text/plain\r\n\r\nhello")
 			})
-			all, addrs = append(all, w), append(addrs, w.addr)
+			addrs = append(addrs, w.addr)
 		}
 		g := newRig(t, nil, addrs...)
 		g.backend.Killed = func(_ context.Context, at pool.Endpoint, since time.Time) bool {

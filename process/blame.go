@@ -27,10 +27,22 @@ func (g *Group) Killed(ctx context.Context, network, address string, since time.
 func (g *Group) lastAt(network, address string) (last *Exit, changed <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, p := range g.places {
-		if m := p.slot.member(0); m.Network == network && m.Address == address {
-			last = p.view.Last
-		}
+	return g.ends[where{network, address}], g.changed
+}
+
+// where is an address as for net.Dial.
+type where struct{ network, address string }
+
+// note remembers how the last process of a slot ended, also when the slot has:
+// somebody may still wait for an answer of it. Its address is that of another
+// slot some time. g.mu is held.
+func (g *Group) note(p *place, last *Exit) {
+	if last == nil {
+		return
 	}
-	return last, g.changed
+	if g.ends == nil {
+		g.ends = make(map[where]*Exit)
+	}
+	m := p.slot.member(0)
+	g.ends[where{m.Network, m.Address}] = last
 }

@@ -34,6 +34,11 @@ func TestKilledSince(t *testing.T) {
 		if g.Killed(ctx, m[0].Network, "elsewhere", since) {
 			t.Error("killed at an address that there is not")
 		}
+		g.Want(0) // its slot goes, and it is known still
+		eventually(t, "no slot", func() bool { return len(g.Status()) == 0 })
+		if got := g.Killed(ctx, m[0].Network, m[0].Address, since); got != tt.want {
+			t.Errorf("%v, without a slot: killed %v, want %v", tt.signal, got, tt.want)
+		}
 		stop(t, g)
 	}
 }

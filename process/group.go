@@ -33,10 +33,11 @@ type Group struct {
 	ended   bool // Stop has been called
 	want    int
 	places  []*place
-	growing bool          // grow runs
-	retry   *time.Timer   // to make a slot that could not be made; nil if there is none
-	changed chan struct{} // closed, and replaced, when something has changed
-	rolling chan struct{} // closed when the restart under way is over; nil if there is none
+	ends    map[where]*Exit // how the last process at each address ended
+	growing bool            // grow runs
+	retry   *time.Timer     // to make a slot that could not be made; nil if there is none
+	changed chan struct{}   // closed, and replaced, when something has changed
+	rolling chan struct{}   // closed when the restart under way is over; nil if there is none
 }
 
 // A place is a slot as its group sees it.

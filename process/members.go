@@ -95,6 +95,7 @@ func (g *Group) publish(p *place, v view) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p.view = v
+	g.note(p, v.Last)
 	p.proved = p.proved || v.State == Ready
 	g.settle()
 	g.notify()

@@ -62,6 +62,13 @@ func startProgram(ctx context.Context, t *testing.T, args ...string) *program {
 // startWriting is startProgram with a standard output.
 func startWriting(ctx context.Context, t *testing.T, stdout *os.File, args ...string) *program {
 	t.Helper()
+	return startLogged(ctx, t, stdout, programEnd, args...)
+}
+
+// startLogged is startWriting with the time for which the log is read after the
+// program has ended: its successors go on writing.
+func startLogged(ctx context.Context, t *testing.T, stdout *os.File, after time.Duration, args ...string) *program {
+	t.Helper()
 	p := &program{
 		cmd:  exec.CommandContext(ctx, "sluice", args...),
 		log:  &programLog{listening: make(chan string, 1)},
@@ -73,7 +80,7 @@ func startWriting(ctx context.Context, t *testing.T, stdout *os.File, args ...st
 	}
 	// SIGKILL would leave its own processes alone.
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
-	p.cmd.WaitDelay = programEnd
+	p.cmd.WaitDelay = after
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

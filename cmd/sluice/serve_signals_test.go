@@ -28,7 +28,7 @@ func serveOne(t *testing.T, command string, more ...string) *served {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &served{t: t, dir: dir, socket: filepath.Join(dir, "http"), file: filepath.Join(dir, "sluice.toml")}
 	s.configure(command, more...)
-	s.program = startProgram(bounded(t), t, "serve", "-v", "-c", s.file)
+	s.program = startLogged(bounded(t), t, nil, browserTest, "serve", "-v", "-c", s.file)
 	t.Cleanup(func() { // the last one, whoever that is
 		syscall.Kill(s.main(), syscall.SIGTERM)
 	})
