@@ -8,8 +8,9 @@ import (
 )
 
 // Serve serves until ctx is done, then drains: it takes no new requests,
-// finishes those under way within the configured time, and ends the processes
-// of the backends. It returns nil after a complete drain.
+// finishes those under way within the configured time (after HandOver in any,
+// until Hurry), and ends the processes of the backends. It returns nil after a
+// complete drain.
 func (s *Server) Serve(ctx context.Context) error {
 	var err error
 	select {

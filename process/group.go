@@ -56,11 +56,11 @@ type place struct {
 func (p *place) takes() bool { return p.view.State == Ready && !p.view.Dead && !p.gone }
 
 // NewGroup returns a group of n processes, none of them started, and holds
-// their sockets: in the folder dir, unless they share one (Spec.Socket). It makes the folder, open to us alone, or
-// takes one that is there if nobody else can write to it, or to one above it;
-// the parent must exist.
-// A group whose processes listen BySelf has one at the most, and needs no
-// folder. Stop gives back what the group holds, also if it was never started.
+// their sockets: in the folder dir, unless they share one (Spec.Socket). It makes
+// the folder, open to us alone, or takes one that is there if nobody else can
+// write to it, or to one above it; the parent must exist. A group whose processes
+// listen BySelf has one at the most, and needs no folder. Stop gives back what
+// the group holds, also if it was never started.
 func NewGroup(spec Spec, n int, dir string) (*Group, error) {
 	if err := spec.Check(); err != nil {
 		return nil, err

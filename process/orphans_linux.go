@@ -24,8 +24,8 @@ const reapAfter = 2 * time.Second
 // SLUICE_PROCESS, so one that has written over its environment gets away.
 //
 // It is for main programs, called once, before the first Group is made: it waits
-// for every child that has been dead for two seconds and that nobody has waited
-// for. stop ends that, and waits for its end.
+// for every child that has been dead for two seconds, that no Group has started
+// and that nobody has waited for. stop ends that, and waits for its end.
 func Adopt() (stop func(), err error) {
 	if failed := ownProc(); failed != nil {
 		return nil, fmt.Errorf("process: become the parent of orphans: %w", failed)
