@@ -114,13 +114,13 @@ func TestEndDoesNotWait(t *testing.T) {
 	for name, order := range map[string]syscall.Signal{"reload": syscall.SIGHUP, "successor": syscall.SIGUSR2} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serveOne(t, good)
+			s := serveOne(t, good, "processes.max = 1")
 			s.says("process ready")
-			s.configure(deaf, `processes.start_timeout = "10m"`)
+			s.configure(deaf, "processes.max = 1", `processes.start_timeout = "10m"`)
 			for range 20 { // more than a queue of signals holds
 				s.signal(order)
 			}
-			s.says("process started")
+			await(t, "the order is being carried out", func() bool { return strings.Count(s.log.String(), "process started") > 1 })
 			s.signal(syscall.SIGTERM)
 			if <-s.done; s.err != nil {
 				t.Errorf("it ended with %v", s.err)
