@@ -385,7 +385,8 @@ func TestNewFails(t *testing.T) {
 // A client that uses its connection again is told that it ends, and not cut off.
 func TestDrainWithKeptConnections(t *testing.T) {
 	g := start(t, oneApp(t, 1))
-	nc, err := net.Dial("tcp", g.s.Addrs()[0].String())
+	addr := g.s.Addrs()[0].String()
+	nc, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -407,7 +408,7 @@ func TestDrainWithKeptConnections(t *testing.T) {
 	}
 	g.stop()
 	await(t, "the listener is closed", func() bool {
-		c, err := net.Dial("tcp", g.s.Addrs()[0].String())
+		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			c.Close()
 		}
