@@ -35,8 +35,9 @@ func (s *Server) prepare(ctx context.Context, cfg *config.Config, old *snapshot,
 	return snap, nil
 }
 
-// build makes the snapshot of a configuration. Backends of old with the same
-// settings are used again, unless all are to be made anew; fresh are the others.
+// build makes the snapshot of a configuration. Backends of old that can go on
+// are used again, unless all are to be made anew; fresh are the others. What
+// those of old are to change is left to adjust.
 // If it fails, nothing is left behind.
 func (s *Server) build(cfg *config.Config, old *snapshot, anew bool) (_ *snapshot, fresh []*backend, err error) {
 	snap := &snapshot{
@@ -71,8 +72,8 @@ func (s *Server) build(cfg *config.Config, old *snapshot, anew bool) (_ *snapsho
 	return snap, fresh, nil
 }
 
-// startBackends takes over the backends of old that stay the same, and starts
-// the others, which it returns.
+// startBackends takes over the backends of old that can go on, and starts the
+// others, which it returns.
 func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) (fresh []*backend, err error) {
 	for _, cfg := range snap.cfg.Backends {
 		from := setting{root: root, ours: []string{snap.cfg.AccessLog}}
@@ -80,7 +81,7 @@ func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) (fre
 		case old == nil:
 			from.ready = s.o.Ready[cfg.Name]
 		case b == nil:
-		case b.same(cfg, from) && (!anew || b.group == nil):
+		case b.canBe(cfg, from) && (!anew || b.group == nil):
 			b.users.Add(1)
 			b.retry()
 			snap.backends[cfg.Name] = b
@@ -102,13 +103,14 @@ func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) (fre
 func newGateway(snap *snapshot, spool *gateway.Spool, log *slog.Logger) (*gateway.Handler, error) {
 	cfg := snap.cfg
 	backends := make(map[string]*gateway.Backend)
-	for name, b := range snap.backends {
-		backends[name] = &gateway.Backend{
-			Name: name, Pool: b.pool, Transport: b.client,
-			Root: b.cfg.Root, Params: params(b.cfg.Params),
+	for _, of := range cfg.Backends {
+		b := snap.backends[of.Name]
+		backends[of.Name] = &gateway.Backend{
+			Name: of.Name, Pool: b.pool, Transport: b.client,
+			Root: of.Root, Params: params(of.Params),
 		}
 		if b.group != nil {
-			backends[name].Killed = b.killed
+			backends[of.Name].Killed = b.killed
 		}
 	}
 	h := &gateway.Handler{

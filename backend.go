@@ -24,8 +24,9 @@ import (
 // A backend is a running one: its pool, its connections and, if Sluice runs
 // the application, its processes.
 type backend struct {
-	cfg     config.Backend
-	maxLoad int // requests that one process takes at a time; 0: not known
+	cfg     config.Backend // changed by adjust
+	fpm     bool           // it is a php-fpm
+	maxLoad int            // requests that one process takes at a time; 0: not known
 	pool    *pool.Pool
 	client  *fastcgi.Client
 	group   *process.Group // nil if somebody else runs the application
@@ -120,6 +121,7 @@ func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	b.fpm = r.php.FPM
 	if b.cfg.PHP != "" {
 		r.logPHP(b.cfg, b.from.root, log)
 	}
@@ -171,12 +173,6 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// same reports whether a backend can go on under a new configuration.
-func (b *backend) same(cfg config.Backend, from setting) bool {
-	return b.cfg.Equal(cfg) && (cfg.PHP == "" || b.from.root == from.root) &&
-		(len(cfg.Watch) == 0 || slices.Equal(b.from.ours, from.ours))
-}
-
 // retry starts processes that wait for the end of a pause.
 func (b *backend) retry() {
 	if b.group != nil {
@@ -204,14 +200,7 @@ func (b *backend) giveUp() {
 	}
 	b.given.Do(func() {
 		b.watcher.close()
-		rule := scale.Rule{Max: mostProcesses(b.cfg), Per: b.maxLoad, Idle: givenUpIdle}
-		if s := b.scaler.Load(); s != nil {
-			s.close()
-		}
-		s := newScaler(rule, min(b.ready(), rule.Max))
-		b.group.Want(s.first) // none that is starting still, or dying
-		b.scaler.Store(s)
-		s.start(b.pool, b.group)
+		b.follow(scale.Rule{Max: mostProcesses(b.cfg), Per: b.maxLoad, Idle: givenUpIdle}, b.ready()) // none that is starting still, or dying
 	})
 }
 

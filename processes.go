@@ -212,6 +212,17 @@ func (b *backend) ready() (n int) {
 	return n
 }
 
+// slots returns how many processes there are, or are to be: also those that have
+// not come up.
+func (b *backend) slots() (n int) {
+	for _, s := range b.group.Status() {
+		if s.State < process.Draining {
+			n++
+		}
+	}
+	return n
+}
+
 // newsOfAnEnd is how long it is waited for the end of a process that has lost a
 // connection.
 const newsOfAnEnd = 300 * time.Millisecond

@@ -15,10 +15,11 @@ import (
 )
 
 // Reload puts a new configuration in use. Requests under way end on the old
-// one; backends whose configuration is the same keep their processes, their
-// queue and their connections. The processes of the others take requests before
-// those that they replace are ended. After an error, one of a new process
-// included, the old configuration is still in use.
+// one. Backends keep their processes, their queue and their connections, unless
+// something has changed that processes are started with, max_load, multiplex, or
+// how long they serve; then the new ones take requests before those that they
+// replace are ended. After an error, one of a new process included, the old
+// configuration is still in use.
 func (s *Server) Reload(cfg *config.Config) error { return s.reload(cfg, false) }
 
 // Restart replaces the processes of all backends, as Reload does if all of them
@@ -52,6 +53,9 @@ func (s *Server) reload(cfg *config.Config, anew bool) error {
 		s.o.Log.Warn("timeout.header, timeout.write and timeout.idle count from the next start")
 	}
 	s.current.Store(snap)
+	for _, b := range cfg.Backends {
+		snap.backends[b.Name].adjust(b, s.o.Log)
+	}
 	s.adopt(snap.listen, opened)
 	s.retired.Go(func() { // ends when the last request of old has; end waits
 		if err := old.retire(s.life, snap); err != nil {

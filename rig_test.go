@@ -28,8 +28,31 @@ type rig struct {
 	client http.Client
 }
 
+// startsByReload makes start begin with another configuration, whose processes
+// can stay, and reload.
+var startsByReload bool
+
 // start runs a Server until the test ends.
 func start(t *testing.T, cfg *config.Config) *rig {
+	t.Helper()
+	if !startsByReload {
+		return startWith(t, cfg)
+	}
+	first := *cfg
+	first.Backends = nil
+	for _, b := range cfg.Backends {
+		b = startedWith(b, false)
+		if len(b.Command) > 0 {
+			b.Processes.Max = 1
+		}
+		first.Backends = append(first.Backends, b)
+	}
+	g := startWith(t, &first)
+	g.reloadInto(cfg)
+	return g
+}
+
+func startWith(t *testing.T, cfg *config.Config) *rig {
 	t.Helper()
 	g := &rig{t: t, log: new(testlog.Buffer), out: new(testlog.Buffer), ended: make(chan error, 1)}
 	s, err := New(t.Context(), cfg, Options{Log: g.log.Logger(), Stdout: g.out})

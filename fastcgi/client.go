@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
@@ -17,7 +18,7 @@ import (
 
 // A Client sends requests to applications and keeps the connections that they
 // leave open. The zero Client is ready to use; its fields must not be changed
-// once it is in use. It is safe for concurrent use.
+// once it is in use, but see Adjust. It is safe for concurrent use.
 //
 // What an application does is learnt. One that closes its connections in spite
 // of being asked to keep them is not asked for a while, and until one has been
@@ -97,8 +98,9 @@ type Client struct {
 	// 64 KiB of each request. Nil discards it.
 	Log *slog.Logger
 
-	setUp sync.Once
-	spill spill.Store
+	setUp    sync.Once
+	spill    spill.Store
+	adjusted atomic.Pointer[bounds] // nil until somebody asks
 
 	mu     sync.Mutex
 	hosts  map[hostKey]*host
@@ -188,12 +190,11 @@ func canSendAgain(r *cgi.Request) bool {
 func (c *Client) Close() {
 	c.mu.Lock()
 	c.closed = true
-	hosts := slices.Collect(maps.Values(c.hosts))
 	if c.sweep != nil {
 		c.sweep.Stop()
 	}
 	c.mu.Unlock()
-	for _, h := range hosts {
+	for _, h := range c.known() {
 		h.close()
 	}
 }
@@ -207,10 +208,7 @@ func (c *Client) Forget(network, address string) {
 	h := c.hosts[hostKey{network, address}]
 	c.mu.Unlock()
 	if h != nil {
-		h.mu.Lock()
-		age := h.age
-		h.mu.Unlock()
-		h.forget(age)
+		h.forgetAll()
 	}
 }
 
@@ -249,11 +247,11 @@ func (c *Client) host(network, address string) *host {
 	return h
 }
 
-func (c *Client) maxIdle() int {
-	if c.MaxIdle == 0 {
-		return DefaultMaxIdle
-	}
-	return c.MaxIdle
+// known returns the addresses of which something is known.
+func (c *Client) known() []*host {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Values(c.hosts))
 }
 
 func (c *Client) window() int {
@@ -277,10 +275,7 @@ func (c *Client) startSweep() {
 // sweepIdle closes connections, and then forgets addresses, that are not used:
 // processes that come and go leave many.
 func (c *Client) sweepIdle() {
-	c.mu.Lock()
-	hosts := slices.Collect(maps.Values(c.hosts))
-	c.mu.Unlock()
-	for _, h := range hosts {
+	for _, h := range c.known() {
 		h.expire()
 	}
 	c.mu.Lock()

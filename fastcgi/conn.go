@@ -52,7 +52,7 @@ func (h *host) newConn(nc net.Conn, most, age int, keep bool) *conn {
 		c.streams = make(map[uint16]*exchange)
 		c.aborted = make(map[uint16]bool)
 	}
-	c.out.init(nc, orDefault(h.client.WriteTimeout, DefaultWriteTimeout), c.writeFailed)
+	c.out.init(nc, h.client.bounds().write, c.writeFailed)
 	c.running.add(1)
 	h.conns.Add(1)
 	go c.read()

@@ -47,13 +47,12 @@ func (x *exchange) block() error {
 // patience returns how long to wait for what comes next. That is what is left
 // since the last of STDOUT: STDERR and management records are no answer.
 func (x *exchange) patience() time.Duration {
-	client := x.c.host.client
 	x.mu.Lock()
 	answering, sending, pieces := x.answering(), x.sending, x.a.pieces
 	x.mu.Unlock()
-	limit := orDefault(client.FirstByteTimeout, DefaultFirstByteTimeout)
+	limit := x.bounds.firstByte
 	if answering {
-		limit = orDefault(client.ReadTimeout, DefaultReadTimeout)
+		limit = x.bounds.read
 	}
 	switch {
 	case sending && !answering:
@@ -77,11 +76,10 @@ func (x *exchange) answering() bool { return x.a.haveHead || x.a.parser.Started(
 
 // tooSlow is the error of an application that has used patience up.
 func (x *exchange) tooSlow() error {
-	client := x.c.host.client
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.answering() {
-		return dial.Timeout(fmt.Sprintf("no further byte of the answer for %v", orDefault(client.ReadTimeout, DefaultReadTimeout)))
+		return dial.Timeout(fmt.Sprintf("no further byte of the answer for %v", x.bounds.read))
 	}
-	return dial.Timeout(fmt.Sprintf("no answer for %v", orDefault(client.FirstByteTimeout, DefaultFirstByteTimeout)))
+	return dial.Timeout(fmt.Sprintf("no answer for %v", x.bounds.firstByte))
 }

@@ -85,7 +85,7 @@ func (h *host) take(ctx context.Context, r *cgi.Request, want connKind) (*conn, 
 }
 
 func (h *host) dial(ctx context.Context) (net.Conn, error) {
-	nc, err := dial.Func(h.client.Dial).Dial(ctx, h.network, h.address, orDefault(h.client.DialTimeout, DefaultDialTimeout))
+	nc, err := dial.Func(h.client.Dial).Dial(ctx, h.network, h.address, h.client.bounds().dial)
 	switch {
 	case err == nil:
 		return nc, nil
@@ -237,7 +237,7 @@ func (h *host) takeIdle() (c *conn) {
 // maxIdle returns how many unused connections may be kept: one less than the
 // application takes, if it has said that, so that there is one for others.
 func (h *host) maxIdle() int {
-	most := h.client.maxIdle()
+	most := h.client.bounds().idle
 	if n := h.limit.Load(); n > 0 {
 		most = int(min(int64(most), n-1))
 	}
@@ -251,6 +251,14 @@ func (h *host) learn(values []cgi.Field) {
 			h.limit.Store(n)
 		}
 	}
+}
+
+// forgetAll gives up all connections that there are, see forget.
+func (h *host) forgetAll() {
+	h.mu.Lock()
+	age := h.age
+	h.mu.Unlock()
+	h.forget(age)
 }
 
 // forget gives up all connections that are as old as one of that age: the idle

@@ -105,7 +105,7 @@ func (q *question) ask(ctx context.Context, h *host, names []string) ([]cgi.Fiel
 
 // talk sends b and reads the answer.
 func (q *question) talk(ctx context.Context, c *Client, nc net.Conn, b []byte) ([]cgi.Field, error) {
-	write, read := orDefault(c.WriteTimeout, DefaultWriteTimeout), orDefault(c.FirstByteTimeout, DefaultFirstByteTimeout)
+	write, read := c.bounds().write, c.bounds().firstByte
 	if write > 0 {
 		nc.SetWriteDeadline(time.Now().Add(write))
 	}

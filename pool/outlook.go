@@ -46,7 +46,7 @@ func (p *Pool) inVain(wt *waiter) bool {
 		return false
 	}
 	rest := time.Until(p.outlook.Next)
-	return rest > 0 && (p.outlook.Hopeless || rest > p.config.QueueTimeout-time.Since(wt.since))
+	return rest > 0 && (p.outlook.Hopeless || rest > wt.patience-time.Since(wt.since))
 }
 
 // noWorkers is what one is told who waits in vain.

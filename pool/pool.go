@@ -70,8 +70,7 @@ type Pool struct {
 // New returns a Pool without workers; Watch brings them. Close ends it.
 func New(c Config) *Pool {
 	c.MaxLoad = orDefault(c.MaxLoad, DefaultMaxLoad, noLimit)
-	c.MaxQueue = orDefault(c.MaxQueue, DefaultMaxQueue, noLimit)
-	c.QueueTimeout = orDefault(c.QueueTimeout, DefaultQueueTimeout, forever)
+	c.boundQueue(c.MaxQueue, c.QueueTimeout)
 	c.Cooldown = c.Cooldown.orDefault()
 	if c.Balancer == nil {
 		c.Balancer = Fair{}
@@ -83,6 +82,19 @@ func New(c Config) *Pool {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Pool{config: c, gauge: gauge{alarm: noLimit}}
+}
+
+// SetQueue changes MaxQueue and QueueTimeout, which mean what they do in a
+// Config. Requests that wait keep their time, and their place.
+func (p *Pool) SetQueue(most int, timeout time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.config.boundQueue(most, timeout)
+}
+
+func (c *Config) boundQueue(most int, timeout time.Duration) {
+	c.MaxQueue = orDefault(most, DefaultMaxQueue, noLimit)
+	c.QueueTimeout = orDefault(timeout, DefaultQueueTimeout, forever)
 }
 
 // Acquire returns a lease, at once or after a wait in the queue. key goes to
@@ -155,7 +167,7 @@ func (p *Pool) take(key uint64, tried *Tried) (Lease, *waiter, error) {
 	case err != nil && !p.changing():
 		return Lease{}, nil, err
 	}
-	wt, err := p.enqueue(newWaiter(key, place, tried), now, err)
+	wt, err := p.enqueue(newWaiter(key, place, tried, p.config.QueueTimeout), now, err)
 	return Lease{}, wt, err
 }
 

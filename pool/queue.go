@@ -6,11 +6,12 @@ import "time"
 type waiter struct {
 	prev, next *waiter
 	key        uint64
-	tried      Tried     // a copy, so that the caller's can stay on its stack
-	place      uint64    // among all requests
-	first      bool      // nobody waited before it
-	since      time.Time // it has waited; earlier waits of the same request count
-	hope       time.Time // until then a worker that it has tried may still turn out to be gone; zero if there was always another
+	tried      Tried         // a copy, so that the caller's can stay on its stack
+	place      uint64        // among all requests
+	first      bool          // nobody waited before it
+	since      time.Time     // it has waited; earlier waits of the same request count
+	patience   time.Duration // so long it waits, earlier waits included
+	hope       time.Time     // until then a worker that it has tried may still turn out to be gone; zero if there was always another
 
 	// done is closed, under the pool's mutex, once the waiter has left the
 	// queue with a lease or an error.
@@ -20,8 +21,8 @@ type waiter struct {
 }
 
 // newWaiter makes one that begins to wait now; tried is as in Acquire.
-func newWaiter(key, place uint64, tried *Tried) *waiter {
-	wt := &waiter{key: key, place: place, since: time.Now(), done: make(chan struct{})}
+func newWaiter(key, place uint64, tried *Tried, patience time.Duration) *waiter {
+	wt := &waiter{key: key, place: place, since: time.Now(), patience: patience, done: make(chan struct{})}
 	if tried != nil {
 		wt.tried, wt.place, wt.since = *tried, tried.place, wt.since.Add(-tried.waited)
 	}

@@ -103,6 +103,34 @@ func TestQueueTimeout(t *testing.T) {
 	})
 }
 
+// Who waits keeps his time and his place when the queue's bounds change.
+func TestSetQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Name: "php"}, endpoints(1, 1))
+		held := mustAcquire(t, p, nil)
+		first, second := start(t.Context(), p, nil), start(t.Context(), p, nil)
+		p.SetQueue(1, 2*time.Second)
+		if _, err := p.Acquire(t.Context(), 0, nil); !errors.Is(err, ErrQueueFull) {
+			t.Errorf("with more waiting than may: %v, want ErrQueueFull", err)
+		}
+		p.SetQueue(3, 2*time.Second)
+		third := start(t.Context(), p, nil)
+		time.Sleep(2 * time.Second)
+		expect(t, "the later one", third, `pool: queue of backend "php": no worker in 2s: 2 requests wait, `+
+			`1 of 1 slots busy (more workers or a larger max_load would take them)`)
+		expect(t, "one of before", first, "waits")
+		held.Release(nil)
+		expect(t, "the first", first, "a")
+		first.lease.Release(nil)
+		expect(t, "the second", second, "a")
+		second.lease.Release(nil)
+		p.SetQueue(0, 0)
+		if got, want := p.config.MaxQueue, DefaultMaxQueue; got != want || p.config.QueueTimeout != DefaultQueueTimeout {
+			t.Errorf("defaults: %d and %v", got, p.config.QueueTimeout)
+		}
+	})
+}
+
 func TestQueueWithoutLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(t, Config{MaxQueue: -1, QueueTimeout: -1}, endpoints(1, 1))

@@ -37,7 +37,7 @@ func (p *Pool) enqueue(wt *waiter, now time.Time, why error) (*waiter, error) {
 
 // wait is the time in the queue.
 func (p *Pool) wait(ctx context.Context, wt *waiter) (Lease, error) {
-	timer := time.NewTimer(p.config.QueueTimeout - wt.tried.waited)
+	timer := time.NewTimer(wt.patience - wt.tried.waited)
 	defer timer.Stop()
 	select {
 	case <-wt.done:
