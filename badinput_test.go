@@ -239,6 +239,18 @@ func TestNoPlaceForSockets(t *testing.T) {
 	}
 }
 
+// That place may lie so deep that the paths of the sockets in it are longer than
+// the kernel takes: the processes are found there all the same.
+func TestDeepPlaceForSockets(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("d", 120))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", "")
+	t.Setenv("TMPDIR", dir)
+	start(t, oneApp(t, 1)).pid()
+}
+
 // The last words of a program that has said too much before are in the log when
 // it has died for the first time.
 func TestLastWordsAfterAFlood(t *testing.T) {

@@ -3,11 +3,11 @@ package sluice
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"time"
 
 	"github.com/sluice-gateway/sluice/fastcgi"
+	"github.com/sluice-gateway/sluice/internal/dial"
 )
 
 const (
@@ -36,7 +36,7 @@ func (b *backend) ping(ctx context.Context, network, address string) error {
 func ping(ctx context.Context, network, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	nc, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	nc, err := dial.Connect(ctx, network, address) // whose paths may be long
 	if err != nil {
 		return err
 	}

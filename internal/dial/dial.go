@@ -37,6 +37,7 @@ func (f Func) Dial(ctx context.Context, network, address string, timeout time.Du
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx) // f may not look
 	}
+	caller := ctx
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, Timeout(fmt.Sprintf("no connection for %v", timeout)))
@@ -56,6 +57,9 @@ func (f Func) Dial(ctx context.Context, network, address string, timeout time.Du
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
+			if caller.Err() != nil {
+				return nil, context.Cause(caller)
+			}
 			return nil, Timeout(fmt.Sprintf("the backlog of the socket is full (%v)", syscall.EAGAIN))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -139,5 +140,41 @@ func TestOwnDialer(t *testing.T) {
 	})
 	if _, err := f.Dial(t.Context(), "unix", long, 0); got != long || err == nil {
 		t.Errorf("it was asked for %q, %v, want the whole path", got, err)
+	}
+}
+
+// Who goes away while the backlog is full has not found out anything about the
+// application; who waits in vain has.
+func TestFullBacklog(t *testing.T) {
+	full := Func(func(context.Context, string, string) (net.Conn, error) { return nil, syscall.EAGAIN })
+	gone := errors.New("the client has gone")
+	tests := []struct {
+		name    string
+		timeout time.Duration
+		goes    time.Duration // when the client does; 0: it stays
+		want    error         // nil: the time is up
+	}{
+		{"in time", time.Minute, time.Second, gone},
+		{"without a limit", 0, time.Second, gone},
+		{"never", time.Minute, 0, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				if tt.goes > 0 {
+					time.AfterFunc(tt.goes, func() { cancel(gone) })
+				}
+				_, err := full.Dial(ctx, "unix", "/x", tt.timeout)
+				if tt.want != nil {
+					if err != tt.want {
+						t.Errorf("Dial = %v, want %v", err, tt.want)
+					}
+				} else if late, ok := err.(Timeout); !ok || !strings.Contains(string(late), "backlog") {
+					t.Errorf("Dial = %v, want a timeout that names the backlog", err)
+				}
+			})
+		})
 	}
 }
