@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/internal/address"
 	"github.com/sluice-gateway/sluice/internal/dial"
+	"golang.org/x/sys/unix"
 )
 
 // ErrNotListening is the error of a descriptor that was handed over and is no
@@ -108,8 +109,9 @@ func onDescriptor(number string) (net.Listener, error) {
 	if on, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN); err != nil || on == 0 {
 		return nil, fmt.Errorf("%w: descriptor %d", ErrNotListening, fd)
 	}
-	// A file made of fd itself would close it when it is collected.
-	dup, err := syscall.Dup(fd)
+	// A file made of fd itself would close it when it is collected. No program that
+	// is just being started gets the copy.
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		return nil, os.NewSyscallError("dup", err)
 	}
