@@ -53,11 +53,12 @@ func (f *Files) Watch(ctx context.Context, first Stamps, changed func()) {
 		}
 		begin := time.Now()
 		now, err := f.Look()
+		took := time.Since(begin) // and not what changed takes: that may be until a program has failed to start
 		if f.tell(failed, err); err == nil && s.see(now, begin) {
 			changed()
 		}
 		failed = err
-		next.Reset(max(every, share*time.Since(begin)))
+		next.Reset(max(every, share*took))
 	}
 }
 

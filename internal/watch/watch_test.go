@@ -105,6 +105,33 @@ func TestWatchDoesNotWaitForEver(t *testing.T) {
 	})
 }
 
+// A restart takes as long as the program needs to start, or to fail at that. What
+// is saved meanwhile, or then, is seen as soon as at any other time: looking has
+// cost nothing.
+func TestWatchLooksSoonAfterSlowRestart(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "app.py")
+	write(t, file, "")
+	f := &Files{Paths: []string{dir}}
+	first := f.look(t)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		restarted := make(chan time.Time, 9)
+		go f.Watch(ctx, first, func() {
+			time.Sleep(30 * time.Second)
+			restarted <- time.Now()
+		})
+		time.Sleep(every / 2)
+		write(t, file, "a mistake")
+		saved := <-restarted
+		write(t, file, "corrected")
+		if again := <-restarted; again.Sub(saved) > 30*time.Second+5*every {
+			t.Errorf("what is saved after a restart of 30s has been carried out after %v", again.Sub(saved))
+		}
+	})
+}
+
 // A look that fails is said, once, and so is that it works again; what has
 // changed meanwhile is seen then.
 func TestWatchSaysThatItIsBlind(t *testing.T) {
