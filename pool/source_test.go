@@ -225,6 +225,28 @@ func TestTriedWaitsForNews(t *testing.T) {
 	})
 }
 
+// That is so each time, also for who has waited for news before.
+func TestTriedWaitsForNewsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, src := watched(t, Config{})
+		src.set(endpoints(2, 1))
+		var tried Tried
+		mustAcquire(t, p, &tried).Release(nil)
+		busy := mustAcquire(t, p, nil)
+		src.set(endpoints(1, 1)) // b drains
+		r := start(t.Context(), p, &tried)
+		time.Sleep(newsTime / 2)
+		src.set(endpoints(2, 1))
+		time.Sleep(time.Second)
+		expect(t, "with b there again, and busy", r, "waits")
+		src.set(endpoints(1, 1))
+		expect(t, "with b gone again", r, "waits")
+		time.Sleep(newsTime)
+		expect(t, "without news", r, "pool: every worker was tried")
+		busy.Release(nil)
+	})
+}
+
 // A list that does not change has no news.
 func TestTriedOfAStaticList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -104,6 +104,9 @@ func (p *Pool) dispatch(now time.Time) {
 		next := wt.next
 		if choosy := wt.tried.n > 0; choosy || !stuck {
 			w, err := p.pick(wt.key, &wt.tried, now, wt.urge(now))
+			if err == nil {
+				wt.hope = time.Time{} // there is another one; should that go, too, the news of it take their time
+			}
 			switch {
 			case err != nil && p.hopes(wt):
 			case err != nil:
