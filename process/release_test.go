@@ -154,7 +154,7 @@ func TestDeadIsNotReady(t *testing.T) {
 	spec := script(deaf)
 	spec.StopTimeout, spec.Refusal = time.Minute, []byte("not now")
 	g, pid, _ := startForked(t, spec)
-	at := g.Status()[0]
+	at := untilState(t, g, Ready) // else the list is without it already
 	m, _ := g.members()
 	syscall.Kill(pid, syscall.SIGTERM) // from somebody else
 	eventually(t, "the list without it", func() bool { members, _ := g.members(); return len(members) == 0 })

@@ -356,6 +356,32 @@ func TestAbortWhileDraining(t *testing.T) {
 	})
 }
 
+// A process that hangs, and is not wanted any more before it has ended, is killed
+// when its time is up all the same, however long others may take to stop.
+func TestAbortAndNotWanted(t *testing.T) {
+	deaf := func(_ int, f *fake) string { close(f.ready); time.Sleep(never); return "" }
+	for name, end := range map[string]func(g *Group){
+		"retired": func(g *Group) { g.Want(0) },
+		"stopped": func(g *Group) { go g.Stop(context.Background()) }, // inBubble waits for the end
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, Spec{StopTimeout: -1, AbortTimeout: 3 * time.Second}, 1, deaf, func(t *testing.T, g *Group, st *stage) {
+				time.Sleep(10 * time.Second)
+				g.Abort(100, "no answer for 5s")
+				time.Sleep(time.Second)
+				end(g)
+				time.Sleep(time.Hour)
+				if told := st.told(0); told != "SIGABRT 10s, kill 13s" {
+					t.Errorf("told %q, want SIGABRT, and kill 3 s later", told)
+				}
+				if n := st.count(); n != 1 {
+					t.Errorf("%d processes were started, want 1", n)
+				}
+			})
+		})
+	}
+}
+
 // Processes that were started together are not replaced together, and one at a
 // time.
 func TestMaxAge(t *testing.T) {

@@ -267,6 +267,9 @@ func (s *slot) drain() *drainer { return newDrainer(s.spec, s.member(s.PID)) }
 
 // arm sets the timer for the time that the state may last.
 func (s *slot) arm(was State, act action) {
+	if was == Ending && act == nothing {
+		return // the time until SIGKILL goes on
+	}
 	d := time.Duration(-1)
 	switch {
 	case s.State == Down || s.State == CrashLoop:
@@ -313,12 +316,13 @@ func (s *slot) enterLoop() {
 		append(s.death(), slog.String("output", output))...)
 }
 
-// leaveLoop takes note that the processes do not keep dying.
+// leaveLoop takes note that the processes do not keep dying: one has stayed, has
+// done its share, or was killed by somebody.
 func (s *slot) leaveLoop() {
 	if s.inLoop {
 		s.inLoop = false
 		s.looping(false)
-		s.log.Info("process stays, crash loop over")
+		s.log.Info("crash loop over")
 	}
 }
 

@@ -335,3 +335,38 @@ func TestWatch(t *testing.T) {
 		time.Sleep(never)
 	})
 }
+
+// A process that is killed in the middle of a crash loop does not stay, and
+// nobody says so.
+func TestKilledInACrashLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _, log := withFakes(t, Spec{Backoff: Backoff{Limit: 2}}, func(n int, f *fake) string {
+			close(f.ready)
+			switch n {
+			case 0, 1:
+				return "exit status 3"
+			case 2:
+				time.Sleep(2 * killedReady)
+				return killedWord
+			}
+			return f.obey()
+		})
+		if err := g.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(62 * time.Second)
+		synctest.Wait()
+		if lines := log.With("stays"); len(lines) > 0 {
+			t.Errorf("said of a process that was killed:\n%s", strings.Join(lines, "")+strings.Join(log.With("died"), ""))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if lines := log.With("crash loop over"); len(lines) != 1 {
+			t.Errorf("the end of the crash loop was said %d times, want once", len(lines))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		g.Stop(ctx)
+		time.Sleep(never)
+	})
+}

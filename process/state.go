@@ -98,8 +98,10 @@ func next(s State, ev event, tooMany bool) (State, action) {
 
 	case (s == Down || s == CrashLoop) && (ev == evRetire || ev == evStop || ev == evKill):
 		return Stopped, nothing
-	case (s == Starting || s == Ending) && (ev == evRetire || ev == evStop), s == Ready && ev == evStop:
+	case s == Starting && (ev == evRetire || ev == evStop), s == Ready && ev == evStop:
 		return Stopping, ask
+	case s == Ending && (ev == evRetire || ev == evStop):
+		return Stopping, nothing // it is being ended already
 	case (process || s == Draining) && ev == evKill, s == Stopping && (ev == evTimer || ev == evKill):
 		return Stopping, kill
 	case (s == Draining || s == Stopping) && ev == evExit:

@@ -33,8 +33,8 @@ func TestNext(t *testing.T) {
 		},
 		Ending: {
 			timer: to{Ending, kill}, ready: stay(Ending), exit: to{Down, pause}, exitTooMany: to{CrashLoop, giveUp},
-			retire: to{Stopping, ask}, idle: stay(Ending), abort: stay(Ending),
-			stop: to{Stopping, ask}, kill: to{Stopping, kill},
+			retire: to{Stopping, nothing}, idle: stay(Ending), abort: stay(Ending),
+			stop: to{Stopping, nothing}, kill: to{Stopping, kill},
 		},
 		CrashLoop: {
 			timer: to{Starting, start}, ready: stay(CrashLoop), exit: stay(CrashLoop), exitTooMany: stay(CrashLoop),
