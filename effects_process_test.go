@@ -21,15 +21,19 @@ func editProcesses(t *testing.T, p config.Processes) *rig {
 
 func (g *rig) count(message string) int { return len(g.log.With(message)) }
 
-// Without a minimum nothing is started before it is needed.
+// As many as the minimum are started at once, and without one nothing before it
+// is needed.
 func effectMin(t *testing.T) {
-	g := editProcesses(t, config.Processes{Min: 0, Max: 2, Scales: true})
-	if n := g.count("process started"); n != 0 {
-		t.Errorf("%d processes were started before the first request", n)
-	}
-	g.get("/")
-	if n := g.count("process started"); n != 1 {
-		t.Errorf("%d processes were started for one request, want 1", n)
+	for _, least := range []int{2, 0} {
+		g := editProcesses(t, config.Processes{Min: least, Max: 3, Scales: true})
+		if n := len(g.s.current.Load().backends["app"].group.Status()); n != least {
+			t.Errorf("%d slots before the first request, want %d", n, least)
+		}
+		g.get("/")
+		await(t, "all of them", func() bool { return g.count("process ready") >= max(least, 1) })
+		if n := g.count("process started"); n != max(least, 1) {
+			t.Errorf("%d processes were started for one request, want %d", n, max(least, 1))
+		}
 	}
 }
 
@@ -280,6 +284,7 @@ func effectWatch(t *testing.T) {
 	})
 	await(t, "its processes have died", func() bool { return g.count("process died") >= 2 })
 	write(t, dir, "run", `exec "$1"`)
+	await(t, "the change is seen", func() bool { return g.count("files changed") == 1 }) // or a pause may end before
 	await(t, "it answers", func() bool { status, _, _ := g.try("GET", "/", ""); return status == 200 })
 	first := g.pid()
 	write(t, dir, "run", `exec "$1" # again`)

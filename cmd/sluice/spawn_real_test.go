@@ -456,9 +456,9 @@ func TestSpawnSupervises(t *testing.T) {
 	if err := syscall.Kill(first[0].pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "a new process", func() bool {
-		now := descendants(t, pid)
-		return len(now) == 2 && !lives(first[0])
+	await(t, "a new process", func() bool { // and not only what is left of the old one
+		now := slices.DeleteFunc(descendants(t, pid), func(p proc) bool { return !lives(p) })
+		return len(now) == 2 && now[0].pid != first[0].pid && now[1].pid != first[0].pid
 	})
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
 		t.Fatal(err)
