@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice"
+	"github.com/sluice-gateway/sluice/cmd/sluice/outcome"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/internal/address"
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ Exit status: 0 no problem, 1 problems found, 2 wrong usage.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, problems, err := readConfig(args[0])
 			if err != nil {
-				return fail(err)
+				return outcome.Fail(err)
 			}
 			ok := len(problems) == 0
 			if !ok {
@@ -42,7 +43,7 @@ Exit status: 0 no problem, 1 problems found, 2 wrong usage.`,
 				ok = pingAll(cmd, cfg) && ok
 			}
 			if !ok {
-				return exitCode(exitProblem)
+				return outcome.Code(outcome.Problem)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok\n", args[0])
 			return nil

@@ -2,12 +2,15 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 
+	"github.com/sluice-gateway/sluice/cmd/sluice/outcome"
 	"github.com/sluice-gateway/sluice/config"
 )
 
@@ -25,6 +28,18 @@ func readConfig(file string) (*config.Config, []config.Problem, error) {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
 	return cfg, problems, cfg.Resolve(dir)
+}
+
+// unreadable is the failure to read a configuration.
+func unreadable(file string, err error) error {
+	f := &outcome.Failure{Err: fmt.Errorf("configuration %s: %w", file, err)}
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		f.Err = fmt.Errorf("%s configuration %s: %w", pe.Op, file, pe.Err)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		f.Hint = "without a configuration, \"sluice serve FOLDER\" serves a folder"
+	}
+	return f
 }
 
 // printProblems prints a line for each problem, in the form that editors read,

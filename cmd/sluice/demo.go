@@ -12,6 +12,8 @@ import (
 	"github.com/sluice-gateway/sluice"
 	"github.com/sluice-gateway/sluice/cgi/cgihttp"
 	"github.com/sluice-gateway/sluice/cmd/sluice/demo"
+	"github.com/sluice-gateway/sluice/cmd/sluice/outcome"
+	"github.com/sluice-gateway/sluice/cmd/sluice/service"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/fastcgi"
 	"github.com/spf13/cobra"
@@ -35,18 +37,18 @@ usage.`,
 		Args: wantArgs(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if worker {
-				return fail(runDemoWorker())
+				return outcome.Fail(runDemoWorker())
 			}
 			self, err := os.Executable()
 			if err != nil {
-				return fail(err)
+				return outcome.Fail(err)
 			}
 			cfg := oneApplication("", config.Backend{
 				Name: "demo", Command: []string{self, "demo", "--worker"}, Processes: config.Processes{Max: demoWorkers},
 			})
 			cfg.Listen = []string{listen}
 			cfg.AccessLog = "off"
-			log, err := newLog(cmd.ErrOrStderr(), "text", false)
+			log, err := service.NewLog(cmd.ErrOrStderr(), "text", false)
 			if err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/cmd/sluice/outcome"
 	"github.com/sluice-gateway/sluice/fastcgi"
 	"github.com/spf13/cobra"
 )
@@ -110,8 +111,8 @@ func (f *getFlags) run(cmd *cobra.Command, where, target string) error {
 		fmt.Fprintf(stderr, "sluice: get %s: status %d\n", at, resp.Status)
 	}
 	if resp.Status >= 400 {
-		printHint(stderr, f.hint(resp.Status, r))
-		return exitCode(exitProblem)
+		outcome.Hint(stderr, "sluice", f.hint(resp.Status, r))
+		return outcome.Code(outcome.Problem)
 	}
 	return nil
 }
@@ -229,7 +230,7 @@ func (f *getFlags) setBody(r *cgi.Request, stdin io.Reader) error {
 			body, err = os.ReadFile(name)
 		}
 		if err != nil {
-			return failf("--data %s: %w", f.data, err)
+			return outcome.Failf("--data %s: %w", f.data, err)
 		}
 	} else if !r.Header.Has("Content-Type") {
 		r.Header = append(r.Header, cgi.Field{Name: "Content-Type", Value: "application/x-www-form-urlencoded"})

@@ -5,7 +5,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,19 +12,14 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/sluice-gateway/sluice/cmd/sluice/outcome"
+	"github.com/sluice-gateway/sluice/cmd/sluice/spawn"
 	"github.com/spf13/cobra"
 )
 
-// Exit statuses.
-const (
-	exitOK      = 0
-	exitProblem = 1 // problems found, or something failed
-	exitUsage   = 2 // the command line is wrong
-)
-
 func main() {
-	if isSpawnFCGI(os.Args) {
-		os.Exit(runSpawnFCGI(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	if spawn.StandsIn(os.Args[0]) {
+		os.Exit(spawn.Run(context.Background(), version(), os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
@@ -38,20 +32,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
-	var code exitCode
-	switch {
-	case err == nil:
-		return exitOK
-	case errors.As(err, &code):
-		return int(code)
-	}
-	printError(stderr, err)
-	if _, ok := errors.AsType[*failure](err); ok {
-		return exitProblem
-	}
-	// All other errors come from reading the command line.
-	printHint(stderr, fmt.Sprintf("see %q", cmd.CommandPath()+" --help"))
-	return exitUsage
+	return outcome.Report(stderr, "sluice", err, cmd.CommandPath()+" --help")
 }
 
 func newRoot() *cobra.Command {
@@ -84,7 +65,7 @@ Exit status: 0 good, 1 problems found or failed, 2 wrong usage.`,
 		}
 		return err
 	})
-	root.AddCommand(newServe(), newDemo(), newCheck(), newGet(), newPing(), newSpawn("spawn"))
+	root.AddCommand(newServe(), newDemo(), newCheck(), newGet(), newPing(), spawn.Command(version()))
 	return root
 }
 

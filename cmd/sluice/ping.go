@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/cmd/sluice/outcome"
 	"github.com/sluice-gateway/sluice/fastcgi"
 	"github.com/sluice-gateway/sluice/internal/address"
 	"github.com/spf13/cobra"
@@ -43,7 +44,7 @@ Exit status: 0 if all of them answer, else 1; 2 wrong usage.`,
 				cancel()
 			}
 			if !ok {
-				return exitCode(exitProblem)
+				return outcome.Code(outcome.Problem)
 			}
 			return nil
 		},
@@ -62,7 +63,7 @@ func ping(ctx context.Context, stdout, stderr io.Writer, at address.Address, pat
 	}
 	said, err := ask(ctx, at, path)
 	if err != nil {
-		printError(stderr, unreached("ping", at, err))
+		outcome.Print(stderr, "sluice", outcome.Lines(unreached("ping", at, err))...)
 		return false
 	}
 	fmt.Fprintf(stdout, "%s answers in %v%s\n", at, time.Since(start).Round(10*time.Microsecond), said)

@@ -5,17 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/sluice-gateway/sluice"
+	"github.com/sluice-gateway/sluice/cmd/sluice/outcome"
+	"github.com/sluice-gateway/sluice/cmd/sluice/service"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/internal/address"
 	"github.com/sluice-gateway/sluice/internal/logqueue"
 	"github.com/sluice-gateway/sluice/internal/sdnotify"
-	"github.com/sluice-gateway/sluice/process"
 	"github.com/spf13/cobra"
 )
 
@@ -73,12 +73,11 @@ func (f *serveFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	queue := newLogQueue(cmd.ErrOrStderr(), f.format)
-	defer queue.Close(logqueue.Patience)
-	log, err := newLog(queue, f.format, f.verbose)
+	log, queue, err := service.QueuedLog(cmd.ErrOrStderr(), f.format, f.verbose)
 	if err != nil {
 		return err
 	}
+	defer queue.Close(logqueue.Patience)
 	return serve(cmd.Context(), load, sluice.Options{Log: log, Stdout: cmd.OutOrStdout()}, cmd.ErrOrStderr(), nil)
 }
 
@@ -163,63 +162,37 @@ func oneApplication(root string, b config.Backend) *config.Config {
 	}
 }
 
-func newLog(w io.Writer, format string, verbose bool) (*slog.Logger, error) {
-	o := &slog.HandlerOptions{}
-	if verbose {
-		o.Level = slog.LevelDebug
-	}
-	switch format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, o)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, o)), nil
-	}
-	return nil, fmt.Errorf("--log is %q: want text or json", format)
-}
-
-// newLogQueue returns what keeps a log that nobody reads from holding us up.
-func newLogQueue(w io.Writer, format string) *logqueue.Queue {
-	return logqueue.New(w, func(w io.Writer, n int) {
-		if log, err := newLog(w, format, false); err == nil {
-			sayLost(log, n)
-		}
-	})
-}
-
 // serve runs a gateway until a signal ends it. ready, if not nil, is called
 // when it takes requests.
 func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer, ready func(*sluice.Server)) error {
 	cfg, problems, err := load()
 	if err != nil {
-		return fail(err)
+		return outcome.Fail(err)
 	}
 	if len(problems) > 0 {
 		printProblems(stderr, problems, ": nothing was started")
-		return exitCode(exitProblem)
+		return outcome.Code(outcome.Problem)
 	}
 	// Signals count from before the first process is started, so that none
 	// is left behind.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
-	// A reader of our output that goes away must not end us: caught and not
-	// ignored, because processes that we start would inherit that.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-
-	defer adopt(o.Log)()
+	service.OutliveReaders()
+	defer service.Adopt(o.Log)()
 	self, err := os.Executable() // before somebody replaces it
 	if err != nil {
-		return fail(err)
+		return outcome.Fail(err)
 	}
 	succeeds, err := takeOver(&o)
 	if err != nil {
-		return fail(err)
+		return outcome.Fail(err)
 	}
 	starting, began := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	s, err := sluice.New(starting, cfg, o)
 	began()
 	if err != nil {
-		return fail(err)
+		return outcome.Fail(err)
 	}
 	if ready != nil {
 		ready(s)
@@ -227,27 +200,8 @@ func serve(ctx context.Context, load loader, o sluice.Options, stderr io.Writer,
 	if succeeds != nil {
 		succeeds() // and the predecessor tells the service manager, which listens to it still
 	} else {
-		tellManager(o.Log, sdnotify.Ready("serving"))
+		service.Told(o.Log, sdnotify.Ready("serving"))
 	}
 	g := &serving{server: s, load: load, program: self, log: o.Log}
 	return g.run(ctx, signals)
-}
-
-// adopt makes us the parent of what our applications leave behind, so that it
-// ends with them. What it returns is called when they have ended.
-func adopt(log *slog.Logger) (stop func()) {
-	stop, err := process.Adopt()
-	if err != nil {
-		log.Warn("what applications leave behind stays", slog.Any("err", err))
-		return func() {}
-	}
-	return stop
-}
-
-// tellManager logs that the service manager, if there is one, does not know how
-// it is with us.
-func tellManager(log *slog.Logger, err error) {
-	if err != nil {
-		log.Warn("service manager not told", slog.Any("err", err))
-	}
 }

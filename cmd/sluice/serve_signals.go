@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice"
+	"github.com/sluice-gateway/sluice/cmd/sluice/outcome"
+	"github.com/sluice-gateway/sluice/cmd/sluice/service"
 	"github.com/sluice-gateway/sluice/internal/sdnotify"
 )
 
@@ -44,7 +46,7 @@ func (g *serving) run(ctx context.Context, signals <-chan os.Signal) error {
 		case err := <-ended:
 			g.stop()
 			g.leave()
-			return fail(err)
+			return outcome.Fail(err)
 		case sig := <-signals:
 			g.take(sig)
 		case pid := <-g.done:
@@ -81,7 +83,7 @@ func (g *serving) take(sig os.Signal) {
 		g.told = true
 		g.log.Info("draining", slog.String("signal", sig.String()), slog.String("hint", "once more ends at once"))
 		if !g.ending {
-			tellManager(g.log, sdnotify.Stopping())
+			service.Told(g.log, sdnotify.Stopping())
 		}
 		g.end()
 		g.server.Hurry()
@@ -108,7 +110,7 @@ func (g *serving) carryOn(ctx context.Context) {
 		case g.ending:
 			continue
 		case sig != syscall.SIGUSR1:
-			tellManager(g.log, sdnotify.Reloading())
+			service.Told(g.log, sdnotify.Reloading())
 		}
 		g.busy = sig
 		go func() { g.done <- g.carryOut(ctx, sig) }() // heeds ctx; leave waits for it
@@ -122,10 +124,10 @@ func (g *serving) carriedOut(successor int) {
 	switch {
 	case successor != 0:
 		g.successor = successor
-		tellManager(g.log, sdnotify.Main(successor))
+		service.Told(g.log, sdnotify.Main(successor))
 		g.end() // by itself: a signal is the first one still
 	case order != syscall.SIGUSR1 && !g.ending:
-		tellManager(g.log, sdnotify.Ready("serving"))
+		service.Told(g.log, sdnotify.Ready("serving"))
 	}
 }
 

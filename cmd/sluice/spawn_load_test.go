@@ -27,9 +27,9 @@ type spawned struct {
 	err  error
 }
 
-// spawn starts a supervisor in a folder, where its socket is s. The end of the
-// test ends it.
-func spawn(t *testing.T, dir string, env []string, args ...string) *spawned {
+// startSpawned starts a supervisor in a folder, where its socket is s. The end
+// of the test ends it.
+func startSpawned(t *testing.T, dir string, env []string, args ...string) *spawned {
 	t.Helper()
 	s := &spawned{t: t, dir: dir, done: make(chan struct{})}
 	s.cmd = exec.CommandContext(bounded(t), ours(t, "sluice"), append([]string{"spawn", "-n", "-s", "s"}, args...)...)
@@ -44,8 +44,10 @@ func spawn(t *testing.T, dir string, env []string, args ...string) *spawned {
 		s.err = s.cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		s.cmd.Process.Signal(syscall.SIGTERM)
-		<-s.done
+		<-s.done // the end of the test has sent it SIGTERM
+		if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("it ended with %v, exit status %d", s.err, code)
+		}
 		if t.Failed() {
 			text := s.log.String()
 			t.Logf("the end of the log of %v:\n%s", s.cmd, text[max(0, len(text)-4<<10):])
@@ -130,7 +132,7 @@ func TestSpawnUnderLoad(t *testing.T) {
 		{"500 requests each", "PHP_FCGI_MAX_REQUESTS=500", 3, 8000},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := spawn(t, testproc.ShortDir(t), []string{tt.requests}, "-F", "2", "--retry", "3", "--", php, "-n")
+			s := startSpawned(t, testproc.ShortDir(t), []string{tt.requests}, "-F", "2", "--retry", "3", "--", php, "-n")
 			s.says(2, "process ready")
 			l := s.under(4)
 			for i := range tt.hups {
@@ -159,7 +161,7 @@ func TestSpawnUnderLoad(t *testing.T) {
 // take it for ready, does not replace the one that works.
 func TestSpawnKeepsTheOldOnes(t *testing.T) {
 	php := testpeer.NeedPHP(t, "php-cgi", "php-cgi")
-	s := spawn(t, testproc.ShortDir(t), nil, "-F", "2", "--", "/bin/sh", "-c",
+	s := startSpawned(t, testproc.ShortDir(t), nil, "-F", "2", "--", "/bin/sh", "-c",
 		`if test -e broken; then sleep 0.5; echo no database >&2; exit 1; fi; exec "$0" -n`, php)
 	s.says(2, "process ready")
 	was := descendants(t, s.cmd.Process.Pid)
@@ -187,7 +189,7 @@ func TestSpawnKeepsTheOldOnes(t *testing.T) {
 func TestSpawnScalesUnderLoad(t *testing.T) {
 	perl := testpeer.NeedPerl(t, "FCGI", "libfcgi-perl")
 	const app = `use FCGI; my $r = FCGI::Request(); while ($r->Accept() >= 0) { select undef, undef, undef, 0.2; print "Content-Type: text/plain\r\n\r\ndone" }`
-	s := spawn(t, testproc.ShortDir(t), nil, "--min", "1", "--max", "8", "--start-timeout", "300ms", "--", perl, "-e", app)
+	s := startSpawned(t, testproc.ShortDir(t), nil, "--min", "1", "--max", "8", "--start-timeout", "300ms", "--", perl, "-e", app)
 	s.says(1, "process ready")
 	s.under(24)
 	await(t, "eight processes", func() bool { return len(descendants(t, s.cmd.Process.Pid)) == 8 })

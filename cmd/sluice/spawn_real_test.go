@@ -28,6 +28,9 @@ import (
 // These tests run spawn-fcgi and multiwatch themselves, and then what stands in
 // for them, and look at what there is then.
 
+// spawnFCGI is the name under which it stands in for spawn-fcgi.
+const spawnFCGI = "spawn-fcgi"
+
 // A spawning is what one run of a spawn-fcgi has left.
 type spawning struct {
 	code           int

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/cgi"
+	"github.com/sluice-gateway/sluice/cmd/sluice/outcome"
 	"github.com/sluice-gateway/sluice/fastcgi"
 	"github.com/sluice-gateway/sluice/internal/address"
 	"github.com/sluice-gateway/sluice/internal/dial"
@@ -39,7 +40,7 @@ func unreached(did string, at address.Address, err error) error {
 		}
 	}
 	text := strings.TrimPrefix(strings.TrimPrefix(what.Error(), "connect: "), "fastcgi: ")
-	return &failure{fmt.Errorf("%s %s: %s", did, at, text), why(at, err)}
+	return &outcome.Failure{Err: fmt.Errorf("%s %s: %s", did, at, text), Hint: why(at, err)}
 }
 
 // why says what to do about an error of package fastcgi; "" if err says it.

@@ -1,7 +1,8 @@
-package main
+package spawn
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -9,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spawnSignals are those that a supervisor answers to.
-var spawnSignals = []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2}
+// heeded are the signals that a supervisor answers to.
+var heeded = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2}
 
 // A signalRule says what the signals to the supervisor mean.
 type signalRule struct {
@@ -30,10 +31,9 @@ type order struct {
 type orderKind uint8
 
 const (
-	ignoreIt orderKind = iota
-	pass               // send the signal to the processes
-	end                // the same, and start no others
-	replace            // put new processes in the place of the old ones
+	pass    orderKind = iota // send the signal to the processes
+	end                      // the same, and start no others
+	replace                  // put new processes in the place of the old ones
 )
 
 // order decides about one signal. ending means that an order to end has been
@@ -55,7 +55,7 @@ func (r signalRule) order(sig syscall.Signal, ending bool) order {
 // planSignals says what the signals mean. A nice end has no limit, unless one
 // is given: what the processes are busy with may take long, and a second signal
 // is always there.
-func (f *spawnFlags) planSignals(p *spawnPlan) (err error) {
+func (f *flags) planSignals(p *plan) (err error) {
 	p.rule = signalRule{stopTimeout: f.stopTimeout, niceTimeout: -1}
 	if f.given("stop-timeout") {
 		p.rule.niceTimeout = f.stopTimeout

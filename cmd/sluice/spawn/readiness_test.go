@@ -1,9 +1,10 @@
-package main
+package spawn
 
 import (
 	"context"
 	"net"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -100,4 +101,27 @@ func TestReadinessSilence(t *testing.T) {
 	if wait, ok := r.waited(ctx); !ok || wait < longWait {
 		t.Errorf("nobody reacts later: %v, %v, want %v", wait, ok, longWait)
 	}
+}
+
+// How long connections wait is measured while new processes are asked.
+func TestReadinessOfSeveral(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(testproc.ShortDir(t), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r := &readiness{ask: true, patience: time.Millisecond}
+	if err := r.ping(t.Context(), "unix", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	var both sync.WaitGroup
+	both.Go(func() { r.waited(ctx) })
+	both.Go(func() {
+		for range 5 {
+			r.ping(t.Context(), "unix", l.Addr().String())
+		}
+	})
+	both.Wait()
 }

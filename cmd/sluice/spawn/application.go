@@ -1,4 +1,4 @@
-package main
+package spawn
 
 import (
 	"context"
@@ -28,8 +28,17 @@ type group struct{ *process.Group }
 var _ application = group{}
 
 // newApplication makes the socket. Nothing is started yet.
-func (p *spawnPlan) newApplication(log *slog.Logger) (application, *readiness, error) {
+func (p *plan) newApplication(log *slog.Logger) (application, *readiness, error) {
 	r := &readiness{patience: p.startAtMost, ask: p.ping, alone: p.min == 1}
+	g, err := process.NewGroup(p.spec(r, log), p.min, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	return group{g}, r, nil
+}
+
+// spec puts the plan in the words of package process.
+func (p *plan) spec(r *readiness, log *slog.Logger) process.Spec {
 	spec := process.Spec{
 		Args: p.args, Dir: p.dir, Env: p.env, Log: log,
 		Socket:    process.Socket{Address: p.address, Mode: p.mode, UID: p.socketUID, GID: p.sockGID, Backlog: p.backlog},
@@ -39,16 +48,12 @@ func (p *spawnPlan) newApplication(log *slog.Logger) (application, *readiness, e
 		Credential: p.credential,
 		StopSignal: p.rule.stop, StopTimeout: limited(p.rule.stopTimeout),
 		MaxAge: p.maxAge, MaxMemory: p.maxMemory,
-		Backoff: process.Backoff{Min: pauseMin, Healthy: p.healthy, Limit: -1},
+		Backoff: process.Backoff{Min: pauseMin, Healthy: limited(p.healthy), Limit: -1},
 	}
 	if p.retry >= 0 {
 		spec.Backoff.Limit = p.retry + 1
 	}
-	g, err := process.NewGroup(spec, p.min, "")
-	if err != nil {
-		return nil, nil, err
-	}
-	return group{g}, r, nil
+	return spec
 }
 
 // pauseMin is the first pause between a death and the next start.

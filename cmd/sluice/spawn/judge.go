@@ -1,4 +1,4 @@
-package main
+package spawn
 
 import "github.com/sluice-gateway/sluice/process"
 

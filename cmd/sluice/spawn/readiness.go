@@ -1,4 +1,4 @@
-package main
+package spawn
 
 import (
 	"context"
@@ -129,7 +129,10 @@ func (r *readiness) waited(ctx context.Context) (_ time.Duration, ok bool) {
 	if r.start() == 0 && !r.silent() {
 		return 0, false // it is not up yet
 	}
-	wait, reacted := r.see(ctx, r.where[0], r.where[1], longWait)
+	r.mu.Lock()
+	where := r.where
+	r.mu.Unlock()
+	wait, reacted := r.see(ctx, where[0], where[1], longWait)
 	return wait, reacted || !r.silent() && ctx.Err() == nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package spawn
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"strconv"
 
+	"github.com/sluice-gateway/sluice/cmd/sluice/outcome"
 	"github.com/sluice-gateway/sluice/process"
 )
 
@@ -26,15 +27,15 @@ func systemDirectory() directory {
 
 // planIdentity resolves the users and groups. The flags win over USERID and
 // GROUPID, which count for root only, as in lighttpd's spawn-php.sh.
-func (f *spawnFlags) planIdentity(p *spawnPlan) error { return f.identify(p, systemDirectory()) }
+func (f *flags) planIdentity(p *plan) error { return f.identify(p, systemDirectory()) }
 
-func (f *spawnFlags) identify(p *spawnPlan, d directory) (err error) {
-	userName, groupName := f.user, f.group
-	if d.uid == 0 && userName == "" && groupName == "" {
-		userName, groupName = d.variables("USERID"), d.variables("GROUPID")
-	}
+func (f *flags) identify(p *plan, d directory) (err error) {
 	if d.uid != 0 {
 		return f.identifyWithoutRoot(d)
+	}
+	userName, groupName := f.user, f.group
+	if userName == "" && groupName == "" {
+		userName, groupName = d.variables("USERID"), d.variables("GROUPID")
 	}
 	if userName != "" || groupName != "" {
 		if p.credential, p.home, err = d.credential(userName, groupName); err != nil {
@@ -45,7 +46,7 @@ func (f *spawnFlags) identify(p *spawnPlan, d directory) (err error) {
 }
 
 // identifySocket says whom the unix socket belongs to.
-func (f *spawnFlags) identifySocket(p *spawnPlan, d directory) error {
+func (f *flags) identifySocket(p *plan, d directory) error {
 	if f.socketUser != "" {
 		uid, u, err := d.lookupUser(f.socketUser)
 		if err != nil {
@@ -68,19 +69,19 @@ func (f *spawnFlags) identifySocket(p *spawnPlan, d directory) error {
 
 // identifyWithoutRoot refuses what only root can do, unless it changes nothing.
 // spawn-fcgi does not do it either, but says nothing.
-func (f *spawnFlags) identifyWithoutRoot(d directory) error {
+func (f *flags) identifyWithoutRoot(d directory) error {
 	for _, flag := range []struct {
 		name, value string
-		same        bool
+		same        func(string) bool
 	}{
-		{"-c", f.chroot, false},
-		{"-u", f.user, d.isUser(f.user)},
-		{"-g", f.group, d.isGroup(f.group)},
-		{"-U", f.socketUser, d.isUser(f.socketUser)},
-		{"-G", f.socketGroup, d.isGroup(f.socketGroup)},
+		{"-c", f.chroot, func(string) bool { return false }},
+		{"-u", f.user, d.isUser},
+		{"-g", f.group, d.isGroup},
+		{"-U", f.socketUser, d.isUser},
+		{"-G", f.socketGroup, d.isGroup},
 	} {
-		if flag.value != "" && !flag.same {
-			return failf("%s %s: only root may do that, and we are user %d", flag.name, flag.value, d.uid)
+		if flag.value != "" && !flag.same(flag.value) {
+			return outcome.Failf("%s %s: only root may do that, and we are user %d", flag.name, flag.value, d.uid)
 		}
 	}
 	return nil
@@ -113,12 +114,12 @@ func (d directory) credential(userName, groupName string) (c *process.Credential
 	}
 	if gid < 0 {
 		if u == nil {
-			return nil, "", failf("couldn't find the user for uid %d and no group was specified: give -g", uid)
+			return nil, "", outcome.Failf("couldn't find the user for uid %d and no group was specified: give -g", uid)
 		}
 		gid, _ = strconv.Atoi(u.Gid)
 	}
 	if gid == 0 {
-		return nil, "", failf("I will not set gid to 0")
+		return nil, "", outcome.Failf("I will not set gid to 0")
 	}
 	c = &process.Credential{UID: uint32(uid), GID: uint32(gid)}
 	if u == nil {
@@ -135,7 +136,7 @@ func (d directory) otherGroups(u user.User, gid int) (groups []uint32, err error
 	u.Gid = strconv.Itoa(gid)
 	all, err := d.groupsOf(&u)
 	if err != nil {
-		return nil, failf("the groups of user %s: %v", u.Username, err)
+		return nil, outcome.Failf("the groups of user %s: %v", u.Username, err)
 	}
 	for _, g := range all {
 		if n, err := strconv.ParseUint(g, 10, 32); err == nil && int(n) != gid {
@@ -152,20 +153,20 @@ func (d directory) lookupUser(name string) (uid int, u *user.User, err error) {
 		u, err := d.userByID(name)
 		if err != nil {
 			if unknown := user.UnknownUserIdError(0); !errors.As(err, &unknown) {
-				return 0, nil, fail(fmt.Errorf("user %s: %w", name, err))
+				return 0, nil, outcome.Fail(fmt.Errorf("user %s: %w", name, err))
 			}
 			return int(n), nil, nil
 		}
 		return int(n), u, nil
 	}
 	if u, err = d.user(name); err != nil {
-		return 0, nil, failf("can't find user name %s", name)
+		return 0, nil, outcome.Failf("can't find user name %s", name)
 	}
 	if uid, err = strconv.Atoi(u.Uid); err != nil {
-		return 0, nil, failf("user %s has the number %q", name, u.Uid)
+		return 0, nil, outcome.Failf("user %s has the number %q", name, u.Uid)
 	}
 	if uid == 0 {
-		return 0, nil, failf("I will not set uid to 0")
+		return 0, nil, outcome.Failf("I will not set uid to 0")
 	}
 	return uid, u, nil
 }
@@ -176,14 +177,14 @@ func (d directory) lookupGroup(name string) (int, error) {
 	}
 	g, err := d.group(name)
 	if err != nil {
-		return 0, failf("can't find group name %s", name)
+		return 0, outcome.Failf("can't find group name %s", name)
 	}
 	gid, err := strconv.Atoi(g.Gid)
 	if err != nil {
-		return 0, failf("group %s has the number %q", name, g.Gid)
+		return 0, outcome.Failf("group %s has the number %q", name, g.Gid)
 	}
 	if gid == 0 {
-		return 0, failf("I will not set gid to 0")
+		return 0, outcome.Failf("I will not set gid to 0")
 	}
 	return gid, nil
 }

@@ -1,4 +1,4 @@
-package main
+package spawn
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 // application's, as lighttpd's spawn-php.sh has it, besides PATH and its like.
 var letThrough = []string{"PHP_FCGI_CHILDREN", "PHP_FCGI_MAX_REQUESTS", "FCGI_WEB_SERVER_ADDRS"}
 
-func (f *spawnFlags) planEnv(p *spawnPlan) error {
+func (f *flags) planEnv(p *plan) error {
 	extra, err := f.extraEnv(os.LookupEnv, p.home)
 	p.env = process.CleanEnv(extra...)
 	return err
@@ -22,7 +22,7 @@ func (f *spawnFlags) planEnv(p *spawnPlan) error {
 // extraEnv returns the environment but for PATH, LANG, TZ and HOME. Later ones
 // win. home, if it is known, is the folder of the user who the processes run
 // as: ours may be root's.
-func (f *spawnFlags) extraEnv(lookup func(string) (string, bool), home string) (env []string, err error) {
+func (f *flags) extraEnv(lookup func(string) (string, bool), home string) (env []string, err error) {
 	if home != "" {
 		env = append(env, "HOME="+home)
 	}

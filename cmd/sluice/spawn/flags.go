@@ -1,24 +1,14 @@
-package main
+package spawn
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
-// spawnFCGI is the name of the program that sluice stands in for when it is
-// called so.
-const spawnFCGI = "spawn-fcgi"
-
-// spawnFlags are the flags of "sluice spawn". Those with a letter are
+// flags are the flags of "sluice spawn". Those with a letter are
 // spawn-fcgi's, but for -h.
-type spawnFlags struct {
+type flags struct {
 	compat bool // called as spawn-fcgi: its exit statuses, and its name in messages
 
 	command, dir, address, port, socket, mode string
@@ -42,48 +32,8 @@ type spawnFlags struct {
 	given func(name string) bool // whether a flag was on the command line
 }
 
-func newSpawn(name string) *cobra.Command {
-	f := spawnFlags{compat: name == spawnFCGI}
-	cmd := &cobra.Command{
-		Use:   name + " [flags] [-- COMMAND [ARG...]]",
-		Short: "Start a FastCGI application on a socket, and keep it running",
-		Long: `Spawn starts COMMAND, with a listening socket as descriptor 0, and keeps it
-running. It takes the flags of spawn-fcgi, and is a drop-in for it under that
-name; unlike spawn-fcgi it stays, as a supervisor, and starts again what dies.
-
-Without -n it returns when the application accepts connections, and the supervisor works on
-in the background; the PID that is printed, and that is in the PID file, is the
-supervisor's: SIGTERM to it ends everything. With -n it stays in the foreground,
-and so it does as process 1 of a container.
-
-The environment of COMMAND is empty but for PATH, LANG, TZ and HOME, what --env
-and --copy-env say, what ALLOWED_ENV names, and PHP_FCGI_CHILDREN,
-PHP_FCGI_MAX_REQUESTS and FCGI_WEB_SERVER_ADDRS as we have them. USERID and
-GROUPID stand in for -u and -g if we are root.
-
-Signals: SIGTERM, SIGINT and SIGQUIT end it; SIGUSR1 does too, but waits as long
-as the processes need; a second one of them is passed on. SIGHUP replaces the
-processes, and the old ones stay if the new ones die. SIGUSR2 is passed on. With
---signal they mean what they mean to multiwatch.
-
-Exit status: 0 the application is up, or was ended by a signal; 1 it is not up,
-or was given up; 2 wrong usage. Under the name spawn-fcgi: 0, the exit status of
-the application, 1 if a signal killed it, 255 everything else.`,
-		Example: `  sluice spawn -s /run/php.sock -u www-data -P /run/php.pid -- /usr/bin/php-cgi
-  sluice spawn -n -a 127.0.0.1 -p 9000 -F 4 -- ./app
-  sluice spawn -n -s ./app.sock --watch . -- perl app.pl`,
-		DisableFlagsInUseLine: true, // after -- they are the command's
-		Version:               version(),
-		RunE:                  f.run,
-	}
-	// Scripts that look at the version find the one that we can stand in for.
-	cmd.SetVersionTemplate(spawnFCGI + " v1.6.4 (sluice {{.Version}}) - spawns FastCGI processes\n")
-	f.define(cmd)
-	return cmd
-}
-
 // define defines the flags, spawn-fcgi's first and in the order of its help.
-func (f *spawnFlags) define(cmd *cobra.Command) {
+func (f *flags) define(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	f.given = fs.Changed
 	fs.SortFlags = false
@@ -130,77 +80,3 @@ func (f *spawnFlags) define(cmd *cobra.Command) {
 	fs.StringVar(&f.maxRequests, "max-requests", "", "")
 	fs.MarkHidden("max-requests") // it is there to say why it is not
 }
-
-func (f *spawnFlags) run(cmd *cobra.Command, args []string) error {
-	if f.usage {
-		return cmd.Help()
-	}
-	plan, err := f.plan(args)
-	if err != nil {
-		return err
-	}
-	report, err := takeReport()
-	switch {
-	case err != nil:
-		return fail(err)
-	case report == nil && plan.background:
-		return plan.startSupervisor(cmd.OutOrStdout(), cmd.ErrOrStderr())
-	}
-	return plan.supervise(cmd.Context(), cmd.ErrOrStderr(), report)
-}
-
-// isSpawnFCGI reports whether a program that is called by this name is to
-// stand in for spawn-fcgi.
-func isSpawnFCGI(args []string) bool {
-	return len(args) > 0 && filepath.Base(args[0]) == spawnFCGI
-}
-
-// runSpawnFCGI is the whole program under the name spawn-fcgi.
-func runSpawnFCGI(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	cmd := newSpawn(spawnFCGI)
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
-	var code exitCode
-	switch {
-	case err == nil:
-		return exitOK
-	case errors.As(err, &code):
-		return int(code)
-	}
-	printErrorAs(stderr, spawnFCGI, err)
-	if _, ok := errors.AsType[*failure](err); !ok {
-		fmt.Fprintf(stderr, "%s: hint: see %q\n", spawnFCGI, spawnFCGI+" -h")
-	}
-	if refused, ok := errors.AsType[*spawnError](err); ok {
-		return refused.status
-	}
-	return exitSpawnFCGI
-}
-
-// exitSpawnFCGI is what spawn-fcgi ends with when it refuses something.
-const exitSpawnFCGI = 255
-
-// A spawnError is a failure with an exit status of its own, which counts under
-// the name spawn-fcgi only.
-type spawnError struct {
-	text   string
-	status int
-}
-
-func (e *spawnError) Error() string { return e.text }
-
-// name returns the one that messages begin with.
-func (p *spawnPlan) name() string {
-	if p.compat {
-		return spawnFCGI
-	}
-	return "sluice"
-}
-
-// isInit reports whether we are process 1: nobody else can keep a container
-// alive, or collect the processes that lose their parent.
-func isInit() bool { return os.Getpid() == 1 }

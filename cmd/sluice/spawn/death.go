@@ -1,10 +1,10 @@
-package main
+package spawn
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/sluice-gateway/sluice/cmd/sluice/outcome"
 	"github.com/sluice-gateway/sluice/process"
 )
 
@@ -12,7 +12,7 @@ import (
 // more, with the exit status that spawn-fcgi would have.
 func deathFailure(d *process.Exit, wasUp bool) error {
 	var text strings.Builder
-	status := exitSpawnFCGI
+	status := refusedStatus
 	switch {
 	case d.PID == 0:
 		text.WriteString(d.Reason)
@@ -32,15 +32,5 @@ func deathFailure(d *process.Exit, wasUp bool) error {
 	for _, line := range d.Output {
 		text.WriteString("\nit wrote: " + line)
 	}
-	return &failure{err: &spawnError{text.String(), status}, hint: d.Advice}
-}
-
-// messageLines returns the lines that an error is printed in, without the name
-// in front of each.
-func messageLines(err error) []string {
-	lines := strings.Split(strings.TrimSuffix(err.Error(), "\n"), "\n")
-	if f, ok := errors.AsType[*failure](err); ok && f.hint != "" {
-		lines = append(lines, "hint: "+f.hint)
-	}
-	return lines
+	return &outcome.Failure{Err: &statusError{text.String(), status}, Hint: d.Advice}
 }

@@ -1,4 +1,4 @@
-package main
+package spawn
 
 import (
 	"cmp"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,72 +17,6 @@ import (
 	"github.com/sluice-gateway/sluice/internal/testlog"
 	"github.com/sluice-gateway/sluice/process"
 )
-
-// What a signal does, before and after the order to end.
-func TestSignalRule(t *testing.T) {
-	const hup, intr, quit, term, usr1, usr2 = syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2
-	ours := signalRule{stop: quit, stopTimeout: 3, niceTimeout: -1}
-	multiwatch := signalRule{multiwatch: usr1, stop: quit, stopTimeout: 3, niceTimeout: -1}
-	toEnd := order{end, quit, 3}
-	nicely := order{end, usr1, -1}
-	for _, tt := range []struct {
-		sig              syscall.Signal
-		ours, multiwatch order // the first time
-	}{
-		{hup, order{do: replace}, nicely},
-		{intr, toEnd, nicely},
-		{quit, toEnd, nicely},
-		{term, toEnd, nicely},
-		{usr1, nicely, nicely},
-		{usr2, order{do: pass, signal: usr2}, order{do: pass, signal: usr2}},
-	} {
-		again := order{do: pass, signal: tt.sig}
-		if got := ours.order(tt.sig, false); got != tt.ours {
-			t.Errorf("%v: %v, want %v", tt.sig, got, tt.ours)
-		}
-		if got := multiwatch.order(tt.sig, false); got != tt.multiwatch {
-			t.Errorf("%v as multiwatch has it: %v, want %v", tt.sig, got, tt.multiwatch)
-		}
-		if a, b := ours.order(tt.sig, true), multiwatch.order(tt.sig, true); a != again || b != again {
-			t.Errorf("%v the second time: %v and %v, want %v", tt.sig, a, b, again)
-		}
-	}
-}
-
-func TestJudge(t *testing.T) {
-	d := &process.Exit{Reason: "x"}
-	ready, starting := process.Status{State: process.Ready}, process.Status{State: process.Starting}
-	died, back := process.Status{Last: d}, process.Status{State: process.Ready, Last: d}
-	lost := process.Status{State: process.CrashLoop, Last: d}
-	finished := process.Status{Last: &process.Exit{Finished: true}}
-	for _, tt := range []struct {
-		name        string
-		views       []process.Status
-		isUp, retry bool
-		want        verdict
-		why         *process.Exit
-	}{
-		{"all are ready", []process.Status{ready, ready}, false, false, gotUp, nil},
-		{"one is not", []process.Status{ready, starting}, false, false, undecided, nil},
-		{"up already", []process.Status{ready, ready}, true, false, undecided, nil},
-		{"a death at the start", []process.Status{ready, died}, false, false, failed, d},
-		{"a death at the start, and a new one", []process.Status{back}, false, false, failed, d},
-		{"the same, and it may be tried again", []process.Status{back}, false, true, gotUp, nil},
-		{"one has done its share already", []process.Status{ready, finished}, false, false, gotUp, nil},
-		{"all have", []process.Status{finished, finished}, false, false, gotUp, nil},
-		{"one has, and one starts", []process.Status{finished, starting}, false, false, undecided, nil},
-		{"one has, and one has died", []process.Status{finished, died}, false, false, failed, d},
-		{"a death later", []process.Status{ready, died}, true, false, undecided, nil},
-		{"one keeps dying", []process.Status{ready, lost}, true, true, undecided, nil},
-		{"all keep dying", []process.Status{lost, lost}, true, true, failed, d},
-		{"all keep dying, for ever", []process.Status{lost, lost}, true, false, undecided, nil},
-		{"all keep dying at the start", []process.Status{lost}, false, true, failed, d},
-	} {
-		if got, why := judge(tt.views, tt.isUp, tt.retry); got != tt.want || why != tt.why {
-			t.Errorf("%s: %v, %v, want %v, %v", tt.name, got, why, tt.want, tt.why)
-		}
-	}
-}
 
 // A fakeApplication takes a second for everything.
 type fakeApplication struct {
@@ -268,116 +201,4 @@ func TestSupervisorGivesUp(t *testing.T) {
 			}
 		})
 	}
-}
-
-// What the death of an application is reported as.
-func TestDeathFailure(t *testing.T) {
-	for _, tt := range []struct {
-		death  process.Exit
-		up     bool
-		text   string
-		status int
-	}{
-		{process.Exit{PID: 1, Status: 7 << 8, Output: []string{"a", "b"}}, false, "child exited with: 7\nit wrote: a\nit wrote: b", 7},
-		{process.Exit{PID: 1}, false, "child exited with: 0", 1},
-		{process.Exit{PID: 1, Status: 9}, true, "child signaled: 9 (given up, after it was up)", 1},
-		{process.Exit{Reason: "not started: x"}, false, "not started: x", 255},
-	} {
-		err := deathFailure(&tt.death, tt.up)
-		e, ok := errors.AsType[*spawnError](err)
-		if !ok || e.Error() != tt.text || e.status != tt.status {
-			t.Errorf("%+v: %v, want %q and %d", tt.death, err, tt.text, tt.status)
-		}
-	}
-}
-
-func TestPIDFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "pid")
-	text := func() string {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return err.Error()
-		}
-		return string(b)
-	}
-	open := func() *pidFile {
-		t.Helper()
-		p, err := openPIDFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
-	p := open()
-	if err := p.write(123456); err != nil || text() != "123456" {
-		t.Errorf("write: %v, %q", err, text())
-	}
-	second := open() // another one, which fails
-	if second.close(); text() != "123456" {
-		t.Errorf("after one that failed: %q, want what was there", text())
-	}
-	third := open()
-	if err := third.write(77); err != nil || text() != "77" {
-		t.Errorf("write over a longer number: %v, %q", err, text())
-	}
-	if third.close(); !strings.Contains(text(), "no such file") {
-		t.Errorf("after the end: %q, want no file", text())
-	}
-	fourth := open()
-	if err := os.Rename(path, path+"2"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte("other"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if fourth.close(); text() != "other" {
-		t.Errorf("another's file: %q, want it to stay", text())
-	}
-	var none *pidFile
-	if err := none.write(1); err != nil {
-		t.Error(err)
-	}
-	none.close()
-
-	link := filepath.Join(dir, "link")
-	if err := os.Symlink("pid", link); err != nil {
-		t.Fatal(err)
-	}
-	pipe := filepath.Join(dir, "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for bad, want := range map[string]string{
-		dir: "PID-file exists and isn't regular file", link: "isn't regular file", pipe: "isn't regular file",
-		dir + "/none/pid": "failed: No such file or directory",
-	} {
-		if _, err := openPIDFile(bad); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %q", bad, err, want)
-		}
-	}
-}
-
-// A log that logrotate has taken away is begun anew.
-func TestLogFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	synctest.Test(t, func(t *testing.T) {
-		l, err := openLogFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { l.file.Close() }()
-		l.Write([]byte("1\n"))
-		if err := os.Rename(path, path+".1"); err != nil {
-			t.Fatal(err)
-		}
-		l.Write([]byte("2\n"))
-		time.Sleep(time.Second)
-		l.Write([]byte("3\n"))
-		old, err1 := os.ReadFile(path + ".1")
-		now, err2 := os.ReadFile(path)
-		if string(old) != "1\n2\n" || string(now) != "3\n" {
-			t.Errorf("%q, %v and %q, %v, want what came within a second in the first", old, err1, now, err2)
-		}
-	})
 }
