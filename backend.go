@@ -237,7 +237,7 @@ type groupSource struct{ *backend }
 // Watch implements pool.Source.
 func (s groupSource) Watch(ctx context.Context, set func([]pool.Endpoint)) error {
 	var before []process.Member
-	return s.group.Watch(ctx, func(members []process.Member) {
+	return s.group.Watch(ctx, func(members []process.Member, next process.Outlook) {
 		for _, m := range before {
 			if !slices.Contains(members, m) {
 				s.client.Forget(m.Network, m.Address)
@@ -250,6 +250,6 @@ func (s groupSource) Watch(ctx context.Context, set func([]pool.Endpoint)) error
 			list = append(list, whereIs(m))
 		}
 		set(list)
-		s.pool.Expect(outlook(s.group.Outlook()))
+		s.pool.Expect(outlook(next))
 	})
 }

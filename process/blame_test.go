@@ -18,7 +18,7 @@ func TestKilledSince(t *testing.T) {
 		spec.Backoff.Min = time.Hour
 		g, _ := startGroup(t, spec, 1)
 		st := untilState(t, g, Ready)
-		m, _ := g.members()
+		m := taking(g)
 		since := time.Now()
 		told := make(chan bool, 1)
 		go func() { told <- g.Killed(t.Context(), m[0].Network, m[0].Address, since) }()

@@ -27,7 +27,7 @@ func TestBySelf(t *testing.T) {
 	if got := whoAnswers(t, path); got != strconv.Itoa(st.PID) {
 		t.Errorf("process %s answers, want %d", got, st.PID)
 	}
-	if m, _ := g.members(); len(m) != 1 || m[0] != (Member{0, st.PID, "unix", path}) {
+	if m := taking(g); len(m) != 1 || m[0] != (Member{0, st.PID, "unix", path}) {
 		t.Errorf("members = %+v, want the process on %s", m, path)
 	}
 	syscall.Kill(st.PID, syscall.SIGKILL) // leaves its socket

@@ -20,7 +20,7 @@ func TestListenFDs(t *testing.T) {
 	if got, want := untilOutput(t, g, "pid "), fmt.Sprintf("%d fds 1 names a_b", st.PID); got != want {
 		t.Errorf("it was told pid %s, want %s", got, want)
 	}
-	members, _ := g.members()
+	members := taking(g)
 	if got := whoAnswers(t, members[0].Address); got != fmt.Sprint(st.PID) {
 		t.Errorf("process %s answers, want %d", got, st.PID)
 	}
@@ -49,7 +49,7 @@ func TestListenFDsIsolated(t *testing.T) {
 	if got, want := untilOutput(t, g, "told "), fmt.Sprintf("%d %d 0027 /bin/sh", st.PID, st.PID); got != want {
 		t.Errorf("it says %q, want %q", got, want)
 	}
-	members, _ := g.members()
+	members := taking(g)
 	c, err := dial.Connect(t.Context(), "unix", members[0].Address)
 	if err != nil {
 		t.Fatal(err)

@@ -55,7 +55,7 @@ func play(mode string) error {
 		if err := g.Start(); err != nil {
 			return err
 		}
-		return g.Watch(context.Background(), func(ms []Member) {
+		return g.Watch(context.Background(), func(ms []Member, _ Outlook) {
 			for _, m := range ms {
 				fmt.Println(m.PID)
 			}
@@ -217,4 +217,16 @@ func whoAnswers(t *testing.T, address string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(b))
+}
+
+// taking returns the processes that take requests.
+func taking(g *Group) []Member {
+	ready, _, _ := g.news()
+	return ready
+}
+
+// expecting returns what is known of the processes to come.
+func expecting(g *Group) Outlook {
+	_, o, _ := g.news()
+	return o
 }

@@ -35,17 +35,16 @@ type Status struct {
 }
 
 // Watch calls set with the processes that take requests, in the order of their
-// slots: at once, and whenever they or the Outlook have changed, until ctx is
-// done. It returns ctx's error. set must not wait for the group.
-func (g *Group) Watch(ctx context.Context, set func([]Member)) error {
+// slots, and the Outlook: at once, and whenever one of them has changed, until ctx
+// is done. It returns ctx's error. set must not wait for the group.
+func (g *Group) Watch(ctx context.Context, set func([]Member, Outlook)) error {
 	var last []Member
 	var outlook Outlook
 	for first := true; ; first = false {
 		g.telling <- struct{}{}
-		members, changed := g.members()
-		o := g.Outlook()
+		members, o, changed := g.news()
 		if first || !slices.Equal(members, last) || o != outlook {
-			set(members)
+			set(members, o)
 			last, outlook = members, o
 		}
 		<-g.telling
@@ -57,11 +56,15 @@ func (g *Group) Watch(ctx context.Context, set func([]Member)) error {
 	}
 }
 
-// members returns the processes that take requests, and what is closed when
-// something has changed.
-func (g *Group) members() ([]Member, <-chan struct{}) {
+// news returns what Watch tells, and what is closed when something has changed.
+func (g *Group) news() ([]Member, Outlook, <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.members(), g.outlook(), g.changed
+}
+
+// members returns the processes that take requests. g.mu is held.
+func (g *Group) members() []Member {
 	var ready []Member
 	for _, p := range g.places {
 		if p.takes() {
@@ -69,7 +72,7 @@ func (g *Group) members() ([]Member, <-chan struct{}) {
 		}
 	}
 	slices.SortFunc(ready, func(a, b Member) int { return cmp.Compare(a.Slot, b.Slot) })
-	return ready, g.changed
+	return ready
 }
 
 // Status says how it is with each slot.

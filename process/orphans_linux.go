@@ -91,7 +91,8 @@ func isKnown(pid int) bool {
 // endOrphans ends what the process that had the mark has left behind, wherever
 // it went, adds to ended what that was, and reports whether all of it is gone.
 // The process and its process group are: all that they had started are our
-// children now. What those have started in turn are when they have ended.
+// children now. What those have started in turn are when they have ended; if they
+// start others faster than they can be ended, it gives up.
 func endOrphans(mark string, ended map[int]string) (all bool) {
 	deadline := time.Now().Add(goneTimeout)
 	sure := time.Now().Add(orphanDoubt)
@@ -112,6 +113,9 @@ func endOrphans(mark string, ended map[int]string) (all bool) {
 			if !awaitOrphan(pid, deadline) {
 				return false
 			}
+		}
+		if time.Now().After(deadline) {
+			return false
 		}
 	}
 }

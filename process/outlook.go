@@ -13,10 +13,8 @@ type Outlook struct {
 	Loop bool      // all slots are in a crash loop
 }
 
-// Outlook returns what is known now. Watch tells when it has changed.
-func (g *Group) Outlook() (o Outlook) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+// outlook returns what is known now. g.mu is held.
+func (g *Group) outlook() (o Outlook) {
 	o.Loop = true
 	for _, p := range g.places {
 		s := p.view.Status

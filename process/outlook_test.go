@@ -30,15 +30,15 @@ func TestOutlook(t *testing.T) {
 		var got []string
 		var watching sync.WaitGroup
 		watching.Go(func() {
-			g.Watch(ctx, func(ms []Member) {
+			g.Watch(ctx, func(ms []Member, _ Outlook) {
 				line := fmt.Sprintf("%v: %d ready", time.Since(begin), len(ms))
-				if o := g.Outlook(); o.Last != nil {
+				if o := expecting(g); o.Last != nil {
 					line += fmt.Sprintf(", the next at %v after %q, loop %v", o.Next.Sub(begin), o.Last.Reason, o.Loop)
 				}
 				got = append(got, line)
 			})
 		})
-		if o := g.Outlook(); o != (Outlook{}) {
+		if o := expecting(g); o != (Outlook{}) {
 			t.Errorf("Outlook of what has not been started = %+v, want none", o)
 		}
 		if err := g.Start(); err != nil {
@@ -68,7 +68,7 @@ func TestOutlook(t *testing.T) {
 		if err := g.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if o := g.Outlook(); o != (Outlook{}) {
+		if o := expecting(g); o != (Outlook{}) {
 			t.Errorf("Outlook of what has been stopped = %+v, want none", o)
 		}
 	})
@@ -95,7 +95,7 @@ func TestIdleIsAskedOfThoseWhoKnow(t *testing.T) {
 		slow := make(chan struct{})
 		var watching sync.WaitGroup
 		watching.Go(func() {
-			g.Watch(ctx, func(ms []Member) {
+			g.Watch(ctx, func(ms []Member, _ Outlook) {
 				if len(ms) > 0 {
 					<-slow
 				}

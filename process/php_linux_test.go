@@ -32,7 +32,7 @@ func init() {
 		if err := g.Start(); err != nil {
 			return err
 		}
-		return g.Watch(context.Background(), func(ms []Member) {
+		return g.Watch(context.Background(), func(ms []Member, _ Outlook) {
 			for _, m := range ms {
 				fmt.Println(m.PID)
 			}

@@ -41,7 +41,7 @@ func TestGroup(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var members []Member
-	g.Watch(ctx, func(ms []Member) {
+	g.Watch(ctx, func(ms []Member, _ Outlook) {
 		if members = ms; len(ms) == 3 {
 			cancel()
 		}

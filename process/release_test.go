@@ -155,9 +155,9 @@ func TestDeadIsNotReady(t *testing.T) {
 	spec.StopTimeout, spec.Refusal = time.Minute, []byte("not now")
 	g, pid, _ := startForked(t, spec)
 	at := untilState(t, g, Ready) // else the list is without it already
-	m, _ := g.members()
+	m := taking(g)
 	syscall.Kill(pid, syscall.SIGTERM) // from somebody else
-	eventually(t, "the list without it", func() bool { members, _ := g.members(); return len(members) == 0 })
+	eventually(t, "the list without it", func() bool { members := taking(g); return len(members) == 0 })
 	if st := g.Status()[0]; !st.Dead || st.PID != at.PID {
 		t.Errorf("Status = %+v, want process %d, dead", st, at.PID)
 	}
@@ -189,7 +189,7 @@ func TestOutlookOfKilled(t *testing.T) {
 	}, func(t *testing.T, g *Group, st *stage) {
 		for range 10000 {
 			time.Sleep(killedReady / 10)
-			if o = g.Outlook(); !o.Next.IsZero() && time.Until(o.Next) > 0 {
+			if o = expecting(g); !o.Next.IsZero() && time.Until(o.Next) > 0 {
 				return
 			}
 		}

@@ -45,7 +45,7 @@ func watch(t *testing.T, g *Group) *census {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		g.Watch(ctx, func(ms []Member) {
+		g.Watch(ctx, func(ms []Member, _ Outlook) {
 			line := fmt.Sprint(time.Since(begin), ":")
 			for _, m := range ms {
 				line += fmt.Sprint(" ", m.Slot)
@@ -172,7 +172,7 @@ func TestWantGoesByLoad(t *testing.T) {
 		}
 		g.Want(2)
 		time.Sleep(10 * time.Second)
-		if ready, _ := g.members(); len(ready) != 2 || ready[0].Slot != 0 || ready[1].Slot != 2 {
+		if ready := taking(g); len(ready) != 2 || ready[0].Slot != 0 || ready[1].Slot != 2 {
 			t.Errorf("%v take requests, want slots 0 and 2, which have some", ready)
 		}
 	})
@@ -244,7 +244,7 @@ func TestRestartFails(t *testing.T) {
 					t.Errorf("Restart = %v, want %s", err, tt.want)
 				}
 				time.Sleep(time.Minute)
-				ready, _ := g.members()
+				ready := taking(g)
 				if len(ready) != 2 || len(g.Status()) != 2 {
 					t.Errorf("take requests: %v, slots: %+v; want two", ready, g.Status())
 				}

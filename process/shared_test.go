@@ -13,11 +13,11 @@ func TestSharedSocket(t *testing.T) {
 	spec := self("serve")
 	spec.Socket = Socket{Address: "unix:" + path, Mode: 0o660, UID: -1, GID: -1}
 	g, _ := startGroup(t, spec, 2)
-	eventually(t, "two are ready", func() bool { ready, _ := g.members(); return len(ready) == 2 })
+	eventually(t, "two are ready", func() bool { ready := taking(g); return len(ready) == 2 })
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("socket: %v, %v", info.Mode(), err)
 	}
-	ready, _ := g.members()
+	ready := taking(g)
 	if ready[0].Address != path || ready[1].Address != path {
 		t.Errorf("members = %v", ready)
 	}

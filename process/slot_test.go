@@ -309,7 +309,7 @@ func TestWatch(t *testing.T) {
 		var got []string
 		done := make(chan error)
 		go func() {
-			done <- g.Watch(ctx, func(ms []Member) {
+			done <- g.Watch(ctx, func(ms []Member, _ Outlook) {
 				s := fmt.Sprint(time.Since(begin), ":")
 				for _, m := range ms {
 					s += fmt.Sprintf(" slot %d pid %d %s", m.Slot, m.PID, m.Address[len(m.Address)-len("/app-0.sock"):])
