@@ -39,7 +39,8 @@ func (b *backend) adjust(cfg config.Backend, log *slog.Logger) {
 	b.client.Adjust(newClient(cfg, nil))
 	b.pool.SetQueue(cfg.Queue.Max, cfg.Queue.Timeout)
 	if was.Processes != cfg.Processes {
-		b.follow(ruleOf(cfg, b.maxLoad), b.slots())
+		b.rule = ruleOf(cfg, b.maxLoad)
+		b.follow(b.rule, b.slots())
 	}
 	log.Info("backend changed, its processes stay", slog.String("backend", cfg.Name))
 }

@@ -1,7 +1,6 @@
 package sluice
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +26,7 @@ type backend struct {
 	cfg     config.Backend // changed by adjust
 	fpm     bool           // it is a php-fpm
 	maxLoad int            // requests that one process takes at a time; 0: not known
+	rule    scale.Rule     // changed by adjust
 	pool    *pool.Pool
 	client  *fastcgi.Client
 	group   *process.Group // nil if somebody else runs the application
@@ -130,16 +130,10 @@ func (b *backend) startGroup(log *slog.Logger) (perWorker int, err error) {
 	}
 	spec := r.spec
 	spec.Log, spec.Idle, spec.Load, spec.Ping = log, b.idle, b.load, b.ping
-	rule := ruleOf(b.cfg, cmp.Or(b.cfg.MaxLoad, r.perWorker))
-	begin := max(rule.Floor(), min(b.from.ready, rule.Max)) // as warm as the old one
-	if spec.Listen == process.BySelf {                      // it has processes of its own, and looks after them
-		begin = 1
-	} else {
-		p := b.cfg.Processes
-		b.recycler = recycler{maxRequests: uint64(max(p.MaxRequests, 0)), hung: max(p.HungTimeout, 0)}
-		if !rule.Fixed() {
-			b.scaler.Store(newScaler(rule, begin))
-		}
+	b.rule, b.recycler = r.rule(b.cfg), r.recycler(b.cfg)
+	begin := max(b.rule.Floor(), min(b.from.ready, b.rule.Max)) // as warm as the old one
+	if !b.rule.Fixed() {
+		b.scaler.Store(newScaler(b.rule, begin))
 	}
 	if err = b.watcher.look(watch.Files{Paths: b.cfg.Watch, Except: b.from.ours, Log: log.With(slog.String("backend", b.cfg.Name))}); err != nil {
 		return 0, fmt.Errorf("watch: %w", err)
@@ -200,7 +194,7 @@ func (b *backend) giveUp() {
 	}
 	b.given.Do(func() {
 		b.watcher.close()
-		b.follow(scale.Rule{Max: mostProcesses(b.cfg), Per: b.maxLoad, Idle: givenUpIdle}, b.ready()) // none that is starting still, or dying
+		b.follow(scale.Rule{Max: b.rule.Max, Per: b.maxLoad, Idle: givenUpIdle}, b.ready()) // none that is starting still, or dying
 	})
 }
 

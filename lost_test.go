@@ -20,20 +20,23 @@ import (
 type crowd struct {
 	good, bad atomic.Int64
 	first     atomic.Pointer[string] // what the first failure was
+	ended     sync.Once
 	stop      chan struct{}
 	clients   sync.WaitGroup
 }
 
 const crowdPause = 50 * time.Millisecond
 
-// newCrowd starts n clients of a server. end ends them.
+// newCrowd starts n clients of a server. end ends them, at the latest that of
+// the test.
 func newCrowd(g *rig, n int, method, path string) *crowd {
 	c := &crowd{stop: make(chan struct{})}
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: n}}
+	url := URL(g.s.Addrs()[0]) + path
 	for range n {
 		c.clients.Go(func() {
 			for {
-				c.ask(client, method, URL(g.s.Addrs()[0])+path)
+				c.ask(client, method, url)
 				select {
 				case <-c.stop:
 					return
@@ -42,7 +45,10 @@ func newCrowd(g *rig, n int, method, path string) *crowd {
 			}
 		})
 	}
-	g.t.Cleanup(client.CloseIdleConnections)
+	g.t.Cleanup(func() {
+		c.end()
+		client.CloseIdleConnections()
+	})
 	return c
 }
 
@@ -72,7 +78,7 @@ func (c *crowd) ask(client *http.Client, method, url string) {
 }
 
 func (c *crowd) end() {
-	close(c.stop)
+	c.ended.Do(func() { close(c.stop) })
 	c.clients.Wait()
 }
 

@@ -22,17 +22,16 @@ import (
 // A part is an application that people run. Each answers with the number of a
 // process.
 type part struct {
-	name      string
-	backend   func(t *testing.T, dir string) config.Backend
-	path      string                      // of the request; empty: /
-	ownSocket bool                        // that nobody holds open while it has no process
-	besides   func(t *testing.T, l *life) // what is to be seen of this one alone
+	name    string
+	backend func(t *testing.T, dir string) config.Backend
+	path    string                      // of the request; empty: /
+	besides func(t *testing.T, l *life) // what is to be seen of this one alone
 }
 
 var parts = []part{
 	{name: "php-cgi", backend: phpCGI(""), path: "/pid.php"},
 	{name: "php-cgi with children", backend: phpCGI("3"), path: "/pid.php", besides: childrenEnd},
-	{name: "php-fpm", backend: phpFPM, path: "/pid.php", ownSocket: true},
+	{name: "php-fpm", backend: phpFPM, path: "/pid.php"},
 	{name: "libfcgi", backend: libfcgi},
 	{name: "FCGI.pm", backend: fcgiPM("")},
 	{name: "our own", backend: byScript(`exec "$0"`)},
@@ -270,9 +269,6 @@ func (l *life) killIdle() (killed int) {
 	whole := members(b)
 	if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
-	}
-	if l.ownSocket {
-		l.awaitSuccessor(killed, whole)
 	}
 	if pid := l.get(); pid == killed {
 		t.Errorf("process %d answers after SIGKILL", pid)

@@ -119,25 +119,32 @@ func (r *recipe) addPHP(cfg config.Backend, root, dir string) (err error) {
 
 func (r *recipe) addFPM(cfg config.Backend, dir string) error {
 	switch {
-	case r.spec.MaxAge > 0 || r.spec.MaxMemory > 0:
-		return errors.New("processes.max_age and processes.max_memory are not for php-fpm, whose processes we do not see: take processes.max_requests, or a php-cgi")
+	case r.spec.MaxMemory > 0:
+		return errors.New("processes.max_memory is not for php-fpm, whose processes we do not see: take processes.max_requests, or a php-cgi")
 	case cfg.Chroot != "":
-		return errors.New("chroot is not for php-fpm, whose socket and configuration are outside: take a php-cgi")
+		return errors.New("chroot is not for php-fpm, whose configuration is outside: take a php-cgi")
 	}
 	if c := r.spec.Credential; c != nil { // the group may be another one than the account's
 		as := *r.account
 		as.Gid = strconv.FormatUint(uint64(c.GID), 10)
 		r.account = &as
 	}
-	socket := filepath.Join(dir, "php.sock")
 	r.perWorker = mostProcesses(cfg)
-	r.file, r.content = filepath.Join(dir, "php-fpm.conf"), fpmConfig(socket, cfg, r.account)
+	r.file, r.content = filepath.Join(dir, "php-fpm.conf"), fpmConfig(cfg, r.account)
 	r.spec.Args = []string{r.php.Path, "--nodaemonize", "--fpm-config", r.file}
-	r.spec.Listen, r.spec.Address = process.BySelf, "unix:"+socket
+	r.spec.Listen = process.AlsoOnDescriptor3
+	r.spec.Env = slices.DeleteFunc(r.spec.Env, func(e string) bool { return strings.HasPrefix(e, "FPM_SOCKETS=") })
+	r.spec.Env = append(r.spec.Env, "FPM_SOCKETS="+fpmListen+"=3")
 	r.spec.StopSignal = fpmStop
 	r.spec.Credential = nil // its master starts its processes as somebody else
 	return nil
 }
+
+// fpmListen is what php-fpm calls the socket that it inherits (FPM_SOCKETS is how
+// it hands its own to itself, when SIGUSR2 replaces its program). It removes the
+// file of that name when it ends, and would make it if it did not find the
+// variable; so this is a name that no file can have.
+const fpmListen = "/dev/null/php-fpm"
 
 // logPHP says what is started, and what will keep it from finding its scripts.
 func (r *recipe) logPHP(cfg config.Backend, root string, log *slog.Logger) {
@@ -155,7 +162,7 @@ func (r *recipe) logPHP(cfg config.Backend, root string, log *slog.Logger) {
 
 // fpmConfig is the configuration of a php-fpm that we start. Its environment is
 // the one that we gave it, and its processes' too.
-func fpmConfig(socket string, cfg config.Backend, account *user.User) string {
+func fpmConfig(cfg config.Backend, account *user.User) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[global]\ndaemonize = no\nerror_log = /proc/self/fd/2\n")
 	// Without this, requests are not finished.
@@ -163,9 +170,11 @@ func fpmConfig(socket string, cfg config.Backend, account *user.User) string {
 	if account != nil {
 		fmt.Fprintf(&b, "user = %s\ngroup = %s\n", account.Uid, account.Gid)
 	}
-	fmt.Fprintf(&b, "listen = %s\nlisten.mode = 0600\nlisten.backlog = 4096\n", socket)
+	fmt.Fprintf(&b, "listen = %s\n", fpmListen)
 	b.WriteString(fpmProcesses(cfg))
-	fmt.Fprintf(&b, "clear_env = no\ncatch_workers_output = yes\ndecorate_workers_output = no\n")
+	// The socket is not for a php-fpm that a script starts. "$" is the value of
+	// the variable without a name: php-fpm refuses one that is empty.
+	fmt.Fprintf(&b, "clear_env = no\nenv[FPM_SOCKETS] = $\ncatch_workers_output = yes\ndecorate_workers_output = no\n")
 	return b.String()
 }
 

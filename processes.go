@@ -197,6 +197,25 @@ func ruleOf(cfg config.Backend, perProcess int) scale.Rule {
 	return r
 }
 
+// rule is that of the processes that we start. A php-fpm is one for us, and looks
+// after those that it forks as its configuration says.
+func (r *recipe) rule(cfg config.Backend) scale.Rule {
+	rule := ruleOf(cfg, cmp.Or(cfg.MaxLoad, r.perWorker))
+	if r.php.FPM {
+		rule.Min, rule.Max, rule.Spare = 1, 1, 0
+	}
+	return rule
+}
+
+// recycler looks after the same.
+func (r *recipe) recycler(cfg config.Backend) recycler {
+	if r.php.FPM {
+		return recycler{}
+	}
+	p := cfg.Processes
+	return recycler{maxRequests: uint64(max(p.MaxRequests, 0)), hung: max(p.HungTimeout, 0)}
+}
+
 // idle waits until no request is with a process that has left the list.
 func (b *backend) idle(ctx context.Context, m process.Member) {
 	b.pool.Idle(ctx, m.Network, m.Address) // an error tells that nobody waits any more

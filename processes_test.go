@@ -98,9 +98,8 @@ func TestCheckLooksAtPHP(t *testing.T) {
 		b    config.Backend
 		want string // "": nothing is wrong
 	}{
-		{"php-fpm", config.Backend{PHP: fpm}, ""},
+		{"php-fpm", config.Backend{PHP: fpm, Processes: config.Processes{MaxAge: time.Hour}}, ""},
 		{"php-cgi", config.Backend{PHP: cgi, Processes: config.Processes{MaxAge: time.Hour, MaxMemory: 1 << 30}}, ""},
-		{"max_age of php-fpm", config.Backend{PHP: fpm, Processes: config.Processes{MaxAge: time.Hour}}, "processes.max_age"},
 		{"max_memory of php-fpm", config.Backend{PHP: fpm, Processes: config.Processes{MaxMemory: 1 << 30}}, "processes.max_memory"},
 		{"chroot of php-fpm", config.Backend{PHP: fpm, Chroot: dir}, "chroot"},
 		{"an account that is not there", config.Backend{PHP: fpm, As: config.Account{User: "nobody-there"}}, `no user "nobody-there"`},

@@ -15,10 +15,11 @@ const (
 	// it cannot accept yet waits in the queue of its socket.
 	pingTimeout = 10 * time.Second
 
-	// readMin and readMax are between two looks whether a process has read the
-	// question: some applications know no management records, and say nothing.
+	// Between two looks whether a process has read the question there is an
+	// eighth of the time that has passed, within readMin and readMax: some
+	// applications know no management records, and say nothing.
 	readMin = 2 * time.Millisecond
-	readMax = 20 * time.Millisecond
+	readMax = 10 * time.Millisecond
 )
 
 // ping returns nil as soon as a process of the backend accepts connections. The
@@ -49,7 +50,8 @@ func ping(ctx context.Context, network, address string) error {
 	if _, err := nc.Write(question); err != nil {
 		return err
 	}
-	for pause := readMin; ; pause = min(2*pause, readMax) {
+	for begin := time.Now(); ; {
+		pause := min(max(time.Since(begin)/8, readMin), readMax)
 		nc.SetReadDeadline(time.Now().Add(pause))
 		_, err := nc.Read(make([]byte, 1))
 		switch {

@@ -139,7 +139,8 @@ func TestForbidden(t *testing.T) {
 			thread.do(func() { tt.deny(t) })
 			spec := Spec{Name: "app", Args: []string{"/bin/sleep", "60"}, Credential: &Credential{UID: nobody, GID: nobody},
 				Isolation: Isolation{Chroot: root, Umask: umask(0o27), Nice: 3, NoNewPrivs: true, Limits: []Limit{{"nofile", 50, 60}}}}
-			c, failed := launch(&spec, thread, nil, slog.New(slog.DiscardHandler))
+			sock := openSocket(t, Socket{Address: "127.0.0.1:0"}, nil)
+			c, failed := launch(&spec, thread, sock, slog.New(slog.DiscardHandler))
 			if failed != nil {
 				t.Fatal(failed)
 			}

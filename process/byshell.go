@@ -18,7 +18,7 @@ func (s *Spec) byShell(path string, setUmask bool) (program string, args []strin
 	if setUmask && s.Isolation.Umask != nil {
 		fmt.Fprintf(&script, "umask %04o; ", uint32(*s.Isolation.Umask))
 	}
-	if s.ListenFDs {
+	if s.Listen == ListenFDs {
 		script.WriteString("export LISTEN_PID=$$; ")
 	}
 	if script.Len() == 0 {
@@ -28,13 +28,16 @@ func (s *Spec) byShell(path string, setUmask bool) (program string, args []strin
 	return shell, append([]string{shell, "-c", script.String(), path}, s.Args[1:]...)
 }
 
-// activated adds to attr what a process needs to be handed its socket as
-// systemd does (sd_listen_fds(3)), but for LISTEN_PID.
+// activated adds to attr what a process needs to find its socket elsewhere than
+// as descriptor 0, but for LISTEN_PID.
 func (s *Spec) activated(attr *os.ProcAttr, sock *socket) {
-	if !s.ListenFDs || sock == nil {
+	if s.Listen == OnDescriptor0 {
 		return
 	}
 	attr.Files = append(attr.Files, sock.file)
+	if s.Listen != ListenFDs {
+		return
+	}
 	env := make([]string, 0, len(attr.Env)+2)
 	for _, e := range attr.Env {
 		if !strings.HasPrefix(e, "LISTEN_PID=") && !strings.HasPrefix(e, "LISTEN_FDS=") && !strings.HasPrefix(e, "LISTEN_FDNAMES=") {

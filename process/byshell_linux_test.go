@@ -13,7 +13,7 @@ import (
 func TestListenFDs(t *testing.T) {
 	spec := self("activated")
 	spec.Name = "a:b"
-	spec.ListenFDs = true
+	spec.Listen = ListenFDs
 	spec.Env = append(spec.Env, "LISTEN_PID=1", "LISTEN_FDS=7", "LISTEN_FDNAMES=other")
 	g, _ := startGroup(t, spec, 1)
 	st := untilState(t, g, Ready)
@@ -41,7 +41,7 @@ func TestListenFDsIsolated(t *testing.T) {
 	needRoot(t)
 	root := newChroot(t, "/bin/sleep")
 	spec := script(`echo "told $LISTEN_PID $$ $(umask) $0"; exec sleep 60`)
-	spec.ListenFDs = true
+	spec.Listen = ListenFDs
 	spec.Credential = &Credential{UID: nobody, GID: nobody}
 	spec.Isolation = Isolation{Chroot: root, Umask: umask(0o27)}
 	g, _ := startGroup(t, spec, 1)
@@ -55,12 +55,4 @@ func TestListenFDsIsolated(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
-}
-
-// A listener that listens by itself is not handed a socket.
-func TestListenFDsBySelf(t *testing.T) {
-	spec := Spec{Name: "app", Args: []string{"/bin/true"}, Listen: BySelf, Address: "/x", ListenFDs: true}
-	if err := spec.Check(); err == nil || err.Error() != "process: start app: it listens by itself, so it cannot be handed a socket by LISTEN_FDS" {
-		t.Errorf("Check() = %v, want a refusal", err)
-	}
 }

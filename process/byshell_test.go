@@ -10,20 +10,20 @@ import (
 func TestByShell(t *testing.T) {
 	tests := []struct {
 		name     string
-		listen   bool
+		listen   Listen
 		umask    *os.FileMode
 		setUmask bool
 		want     []string // program and arguments
 	}{
-		{"nothing", false, nil, true, []string{"/bin/app", "./app", "a b"}},
-		{"umask set already", false, umask(0o27), false, []string{"/bin/app", "./app", "a b"}},
-		{"umask", false, umask(0o27), true, []string{"/bin/sh", "/bin/sh", "-c", `umask 0027; exec "$0" "$@"`, "/bin/app", "a b"}},
-		{"LISTEN_FDS", true, nil, true, []string{"/bin/sh", "/bin/sh", "-c", `export LISTEN_PID=$$; exec "$0" "$@"`, "/bin/app", "a b"}},
-		{"both", true, umask(0), true, []string{"/bin/sh", "/bin/sh", "-c", `umask 0000; export LISTEN_PID=$$; exec "$0" "$@"`, "/bin/app", "a b"}},
+		{"nothing", OnDescriptor0, nil, true, []string{"/bin/app", "./app", "a b"}},
+		{"umask set already", AlsoOnDescriptor3, umask(0o27), false, []string{"/bin/app", "./app", "a b"}},
+		{"umask", AlsoOnDescriptor3, umask(0o27), true, []string{"/bin/sh", "/bin/sh", "-c", `umask 0027; exec "$0" "$@"`, "/bin/app", "a b"}},
+		{"LISTEN_FDS", ListenFDs, nil, true, []string{"/bin/sh", "/bin/sh", "-c", `export LISTEN_PID=$$; exec "$0" "$@"`, "/bin/app", "a b"}},
+		{"both", ListenFDs, umask(0), true, []string{"/bin/sh", "/bin/sh", "-c", `umask 0000; export LISTEN_PID=$$; exec "$0" "$@"`, "/bin/app", "a b"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := Spec{Args: []string{"./app", "a b"}, ListenFDs: tt.listen, Isolation: Isolation{Umask: tt.umask}}
+			s := Spec{Args: []string{"./app", "a b"}, Listen: tt.listen, Isolation: Isolation{Umask: tt.umask}}
 			program, args := s.byShell("/bin/app", tt.setUmask)
 			if got := strings.Join(append([]string{program}, args...), "|"); got != strings.Join(tt.want, "|") {
 				t.Errorf("byShell = %s, want %s", got, strings.Join(tt.want, "|"))

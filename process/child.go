@@ -52,18 +52,13 @@ func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (c *child, _ *st
 	if failed != nil {
 		return nil, failed
 	}
-	if s.Listen == BySelf {
-		if failed := vacate(s.listens(), s.Credential); failed != nil {
-			return nil, failed
-		}
-	}
-	stdin, giveBack, err := descriptor0(sock)
+	stdin, err := sock.lend()
 	if err != nil {
 		return nil, &startError{fmt.Sprintf("descriptor 0: %v", err), "it is tried again"}
 	}
 	defer func() {
 		if c == nil {
-			giveBack()
+			sock.takeBack()
 		}
 	}()
 	r, w, err := outputPipe(s.credential())
@@ -95,18 +90,7 @@ func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (c *child, _ *st
 		spec: s, sock: sock, process: p, pid: p.Pid, mark: mark, started: time.Now(), out: &output{r: r, log: log}, log: log,
 		passed: make(chan syscall.Signal, 1), killed: make(chan struct{}),
 	}
-	return run.watched(giveBack), nil
-}
-
-// descriptor0 returns what a process finds as descriptor 0. giveBack is called
-// when the process is gone.
-func descriptor0(sock *socket) (f *os.File, giveBack func(), err error) {
-	if sock == nil {
-		f, err = os.Open(os.DevNull)
-		return f, func() { f.Close() }, err
-	}
-	f, err = sock.lend()
-	return f, sock.takeBack, err
+	return run.watched(), nil
 }
 
 // outputPipe returns a pipe whose writing end the process may open again by
@@ -131,7 +115,7 @@ func outputPipe(owner *Credential) (r, w *os.File, err error) {
 // waits for the other two: the reader of the output with a deadline, for a
 // descendant that has left the process group may hold the pipe open; and the
 // probe, which blocks in a connect, with its context.
-func (r *running) watched(giveBack func()) *child {
+func (r *running) watched() *child {
 	exited := make(chan Exit, 1)
 	died := make(chan struct{})
 	ready := make(chan struct{})
@@ -148,7 +132,7 @@ func (r *running) watched(giveBack func()) *child {
 	}()
 	go func() {
 		e := r.wait(died)
-		giveBack()
+		r.sock.takeBack()
 		cancel()
 		<-probed
 		r.out.r.SetReadDeadline(time.Now().Add(outputGrace))
@@ -290,21 +274,18 @@ func (r *running) kill() {
 // probe waits until the process takes requests. It returns false if ctx was
 // first.
 func (r *running) probe(ctx context.Context) bool {
-	switch {
-	case r.spec.Listen == BySelf:
-		at := r.spec.listens()
-		return probe(ctx, func() bool { return answers(ctx, at) })
-	case r.spec.Ping != nil:
-		return probe(ctx, func() bool { return r.spec.Ping(ctx, r.sock.network, r.sock.path) == nil })
+	if r.spec.Ping == nil {
+		return true // what it cannot take yet waits in the socket's queue
 	}
-	return true // what it cannot take yet waits in the socket's queue
+	return probe(ctx, func() bool { return r.spec.Ping(ctx, r.sock.network, r.sock.path) == nil })
 }
 
-// probe asks until the answer is yes.
+// probe asks until the answer is yes. It is late by no more than an eighth of the
+// time that this has taken, or probeMin.
 func probe(ctx context.Context, ask func() bool) bool {
-	for wait := probeMin; !ask(); wait = min(2*wait, probeMax) {
+	for begin := time.Now(); !ask(); {
 		select {
-		case <-time.After(wait):
+		case <-time.After(min(max(time.Since(begin)/8, probeMin), probeMax)):
 		case <-ctx.Done():
 			return false
 		}

@@ -55,7 +55,6 @@ func TestCheck(t *testing.T) {
 		{"whole path", Spec{Args: []string{good}}, ""},
 		{"from PATH", Spec{Args: []string{"good"}, Env: []string{"PATH=/nowhere:" + dir}}, ""},
 		{"relative to Dir", Spec{Args: []string{"./good"}, Dir: dir}, ""},
-		{"by itself", Spec{Args: []string{good}, Listen: BySelf, Address: "127.0.0.1:9000"}, ""},
 		{"no command", Spec{}, "no command is given"},
 		{"empty command", Spec{Args: []string{""}}, "no command is given"},
 		{"NUL", Spec{Args: []string{"a", "b\x00"}}, `argument "b\x00" has a NUL in it`},
@@ -78,11 +77,6 @@ func TestCheck(t *testing.T) {
 		{"folder is a file", Spec{Args: []string{good}, Dir: good}, "its folder DIR/good is not a folder: change dir"},
 		{"environment", Spec{Args: []string{good}, Env: []string{"A=b", "C"}}, `environment entry "C" is not NAME=value`},
 		{"environment without a name", Spec{Args: []string{good}, Env: []string{"=b"}}, `environment entry "=b" is not NAME=value`},
-		{"address not wanted", Spec{Args: []string{good}, Address: "unix:/x"},
-			"address unix:/x is given, but the process gets its socket on descriptor 0"},
-		{"address missing", Spec{Args: []string{good}, Listen: BySelf}, "address is empty: want unix:/path, host:port or fd:0"},
-		{"address is a descriptor", Spec{Args: []string{good}, Listen: BySelf, Address: "fd:0"},
-			"address fd:0: a process that listens by itself does so at unix:/path or host:port"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -147,8 +141,8 @@ func TestRefused(t *testing.T) {
 
 func TestExitInWords(t *testing.T) {
 	spec := Spec{Name: "app", Args: []string{"./app", "it's", "-v"}, Dir: "/srv"}
-	bySelf := spec
-	bySelf.Listen = BySelf
+	onThree, fpm := spec, spec
+	onThree.Listen, fpm.Env = AlsoOnDescriptor3, []string{"FPM_SOCKETS=x=3"}
 	const byHand = `run it by hand to see more: cd /srv; ./app 'it'\''s' -v`
 	tests := []struct {
 		name   string
@@ -160,13 +154,16 @@ func TestExitInWords(t *testing.T) {
 	}{
 		{"success", spec, 0, true, "exit status 0",
 			"it must stay in the foreground and accept connections on descriptor 0, as FastCGI applications do"},
-		{"success, by itself", bySelf, 0, true, "exit status 0",
-			"it must stay in the foreground: look for an option such as --nodaemonize"},
+		{"success, another descriptor", onThree, 0, true, "exit status 0",
+			"it must stay in the foreground and accept connections on descriptor 0 or 3, as FastCGI applications do"},
 		{"failure", spec, 3 << 8, false, "exit status 3", "its last lines say why; " + byHand},
 		{"failure without a word", spec, 3 << 8, true, "exit status 3", "it wrote nothing: " + byHand},
 		{"shell did not find it", spec, 127 << 8, false, "exit status 127",
 			"127 is a shell's word for a command, or a loader's for a library, that it did not find"},
 		{"shell may not", spec, 126 << 8, false, "exit status 126", "126 is a shell's word for a command that it may not execute"},
+		{"78", spec, 78 << 8, false, "exit status 78", "its last lines say why; " + byHand},
+		{"78 of php-fpm", fpm, 78 << 8, false, "exit status 78",
+			"78 is php-fpm's word for a configuration that it does not take, or for a socket that it did not find, because something around it has taken FPM_SOCKETS out of its environment; its last lines say which"},
 		{"killed", spec, 9, true, "killed by SIGKILL (killed)",
 			"somebody killed it, or the kernel did because memory ran out (dmesg says so)"},
 		{"crash", spec, 11 | 0x80, true, "killed by SIGSEGV (segmentation fault), core dumped",

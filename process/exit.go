@@ -66,10 +66,10 @@ func (s *Spec) advice(status syscall.WaitStatus, quiet bool) string {
 		return s.adviceAfter(status.Signal(), byHand)
 	}
 	switch code := status.ExitStatus(); {
-	case code == 0 && s.Listen == BySelf:
-		return "it must stay in the foreground: look for an option such as --nodaemonize"
 	case code == 0:
-		return "it must stay in the foreground and accept connections on descriptor 0, as FastCGI applications do"
+		return "it must stay in the foreground and accept connections on " + s.Listen.where() + ", as FastCGI applications do"
+	case code == 78 && s.takesFPMSockets():
+		return "78 is php-fpm's word for a configuration that it does not take, or for a socket that it did not find, because something around it has taken FPM_SOCKETS out of its environment; its last lines say which"
 	case code == 126:
 		return "126 is a shell's word for a command that it may not execute"
 	case code == 127 && len(s.Isolation.Limits) > 0:
@@ -133,16 +133,19 @@ func (i *Isolation) bounds() string {
 // notReady says of a process that it did not get ready in time, and what to do
 // about it.
 func (s *Spec) notReady() *startError {
-	if s.Listen == OnDescriptor0 {
-		return &startError{fmt.Sprintf("did not answer for %v after its start", s.startTimeout()),
-			"it must accept connections on descriptor 0 and speak FastCGI, and not listen at an address of its own; one that takes longer to load needs a longer start timeout"}
+	advice := "it must accept connections on " + s.Listen.where() + " and speak FastCGI, and not listen at an address of its own"
+	if s.takesFPMSockets() {
+		advice = "it must find its socket as descriptor 3, and that in FPM_SOCKETS: nothing around it may close the one, or change the other"
 	}
-	at := s.listens()
-	advice := "its configuration must name this address"
-	if at.Network == "unix" {
-		advice += fmt.Sprintf(", and user %d must be allowed to make a socket there", s.uid())
+	return &startError{fmt.Sprintf("did not answer for %v after its start", s.startTimeout()), advice + "; one that takes longer to load needs a longer start timeout"}
+}
+
+// where says in words where a process finds its socket.
+func (l Listen) where() string {
+	if l == OnDescriptor0 {
+		return "descriptor 0"
 	}
-	return &startError{fmt.Sprintf("did not listen on %s for %v", at, s.startTimeout()), advice}
+	return "descriptor 0 or 3"
 }
 
 // commandLine returns what a person would type into a shell.

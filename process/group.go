@@ -58,9 +58,8 @@ func (p *place) takes() bool { return p.view.State == Ready && !p.view.Dead && !
 // NewGroup returns a group of n processes, none of them started, and holds
 // their sockets: in the folder dir, unless they share one (Spec.Socket). It makes
 // the folder, open to us alone, or takes one that is there if nobody else can
-// write to it, or to one above it; the parent must exist. A group whose processes
-// listen BySelf has one at the most, and needs no folder. Stop gives back what
-// the group holds, also if it was never started.
+// write to it, or to one above it; the parent must exist. Stop gives back what the
+// group holds, also if it was never started.
 func NewGroup(spec Spec, n int, dir string) (*Group, error) {
 	if err := spec.Check(); err != nil {
 		return nil, err
@@ -68,8 +67,8 @@ func NewGroup(spec Spec, n int, dir string) (*Group, error) {
 	if spec.Name == "" {
 		spec.Name = filepath.Base(spec.Args[0])
 	}
-	if err := spec.checkCount(n); err != nil {
-		return nil, spec.failed(err)
+	if n < 0 {
+		return nil, spec.failed(fmt.Errorf("%d processes: want 0 or more", n))
 	}
 	g := &Group{spec: spec, dir: dir, want: n, stop: make(chan struct{}), kill: make(chan struct{}), changed: make(chan struct{}), telling: make(chan struct{}, 1), thread: newThread()}
 	g.spec.Idle = g.told(spec.Idle)
@@ -90,13 +89,6 @@ func NewGroup(spec Spec, n int, dir string) (*Group, error) {
 		return nil, g.spec.failed(err)
 	}
 	return g, nil
-}
-
-func (s *Spec) checkCount(n int) error {
-	if n < 0 || n > 1 && s.Listen == BySelf {
-		return fmt.Errorf("%d processes: want at most 1 of those that listen by themselves, of others 0 or more", n)
-	}
-	return nil
 }
 
 // addPlace makes a slot with a number and a socket. g.mu is held, or nobody else
@@ -148,13 +140,11 @@ func (g *Group) Start() error {
 
 // Want says how many processes there shall be from now on. Processes that are
 // too many get no further requests, and end when they have finished what they
-// have. Of processes that listen BySelf there is one at the most.
+// have.
 func (g *Group) Want(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.want = max(n, 0); g.spec.Listen == BySelf {
-		g.want = min(g.want, 1)
-	}
+	g.want = max(n, 0)
 	g.settle()
 }
 
@@ -171,9 +161,6 @@ func (g *Group) settle() {
 		if !g.started {
 			g.remove(p)
 		}
-	}
-	if g.spec.Listen == BySelf && len(g.places) > 0 {
-		return // the address is not free yet
 	}
 	if add > 0 {
 		g.grow(add)
@@ -250,16 +237,10 @@ func (g *Group) remove(p *place) {
 
 // giveBack gives back what a slot holds.
 func (g *Group) giveBack(p *place) error {
-	switch {
-	case g.shared != nil:
+	if g.shared != nil {
 		return nil
-	case p.slot.sock != nil:
-		return p.slot.sock.close()
 	}
-	if at := g.spec.listens(); g.started && at.Network == "unix" {
-		removeStale(at.Address, g.spec.Credential) // if it left one
-	}
-	return nil
+	return p.slot.sock.close()
 }
 
 // looping takes note of whether the processes of a slot keep dying, and reports

@@ -11,7 +11,7 @@ import (
 // held.
 func (g *Group) grow(add int) {
 	switch {
-	case !g.private():
+	case g.shared != nil:
 		for _, n := range g.freeNumbers(add) {
 			g.addPlace(n, g.shared)
 		}
@@ -23,10 +23,6 @@ func (g *Group) grow(add int) {
 		})
 	}
 }
-
-// private reports whether each slot has a socket of its own, in the group's
-// folder.
-func (g *Group) private() bool { return g.shared == nil && g.spec.Listen == OnDescriptor0 }
 
 // growOnce makes the slots that are missing, and reports whether to look again.
 // Stop waits for it.
@@ -74,7 +70,7 @@ func (g *Group) addPlaces(n int) error {
 	numbers := g.freeNumbers(n)
 	socks := slices.Repeat([]*socket{g.shared}, n)
 	var err error
-	if g.private() && n > 0 {
+	if g.shared == nil && n > 0 {
 		socks, err = privateSockets(g.dir, g.spec.Name, numbers, g.spec.Credential, nil)
 	}
 	for i, s := range socks {

@@ -9,28 +9,38 @@ import (
 	"testing"
 )
 
-// A process has the descriptors 0, 1 and 2, whatever we were started with.
+// A process has the descriptors 0, 1 and 2, whatever we were started with, and 3
+// if that is asked for.
 func TestDescriptors(t *testing.T) {
 	inherited, err := syscall.Dup(int(os.Stderr.Fd())) // has no close-on-exec flag
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer syscall.Close(inherited)
-	g, _ := startGroup(t, script(`echo loaded; while :; do sleep 60; done`), 1)
-	untilOutput(t, g, "loaded")
-	st := untilState(t, g, Ready)
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", st.PID))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", st.PID, e.Name()))
-		kind, _, _ := strings.Cut(to, ":")
-		names = append(names, e.Name()+" "+kind)
-	}
-	if want := []string{"0 socket", "1 pipe", "2 pipe"}; !slices.Equal(names, want) {
-		t.Errorf("descriptors %q, want %q", names, want)
+	for how, want := range map[Listen]string{OnDescriptor0: "0 1 2", AlsoOnDescriptor3: "0 1 2 3", ListenFDs: "0 1 2 3"} {
+		spec := script(`echo loaded; while :; do sleep 60; done`)
+		spec.Listen = how
+		g, _ := startGroup(t, spec, 1)
+		untilOutput(t, g, "loaded")
+		st := untilState(t, g, Ready)
+		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", st.PID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names, files := []string{}, map[string]string{}
+		for _, e := range entries {
+			names = append(names, e.Name())
+			files[e.Name()], _ = os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", st.PID, e.Name()))
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("descriptors %q, want %q", got, want)
+		}
+		if socket := files["0"]; !strings.HasPrefix(socket, "socket:") || how != OnDescriptor0 && files["3"] != socket {
+			t.Errorf("descriptors %v, want the socket as 0 and, if at all, as 3", files)
+		}
+		if !strings.HasPrefix(files["1"], "pipe:") || files["2"] != files["1"] {
+			t.Errorf("descriptors %v, want a pipe as 1 and 2", files)
+		}
 	}
 }
 

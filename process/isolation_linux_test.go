@@ -178,7 +178,7 @@ func TestChrootCommand(t *testing.T) {
 		{"not executable", Spec{Args: []string{"/bin/plain"}}, "the command /bin/plain is not executable in chroot ROOT: chmod +x ROOT/bin/plain"},
 		{"no folder", Spec{Args: []string{"/bin/sh"}, Dir: "/tmp"},
 			"its folder /tmp: no such file or directory in chroot ROOT: make the folder, or change dir"},
-		{"no shell for LISTEN_FDS", Spec{Args: []string{"/opt/sleep"}, ListenFDs: true}, ""},
+		{"no shell for LISTEN_FDS", Spec{Args: []string{"/opt/sleep"}, Listen: ListenFDs}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestChrootCommand(t *testing.T) {
 		})
 	}
 	os.Remove(root + shell)
-	spec := Spec{Name: "app", Args: []string{"/opt/sleep"}, ListenFDs: true, Isolation: Isolation{Chroot: root}}
+	spec := Spec{Name: "app", Args: []string{"/opt/sleep"}, Listen: ListenFDs, Isolation: Isolation{Chroot: root}}
 	if err := spec.Check(); err == nil || !strings.Contains(err.Error(), "the command /bin/sh is not there in chroot ") {
 		t.Errorf("Check() without a shell = %v", err)
 	}

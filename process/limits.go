@@ -70,7 +70,8 @@ const (
 	// SIGKILL. Only a process that hangs in the kernel takes so long.
 	goneTimeout = 5 * time.Second
 
-	// A process is asked this often whether it is ready.
+	// Between two questions whether a process is ready there is an eighth of
+	// the time that it has taken, within these.
 	probeMin     = 5 * time.Millisecond
 	probeMax     = 25 * time.Millisecond
 	probeTimeout = time.Second // for one connect

@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sluice-gateway/sluice/internal/address"
 	"github.com/sluice-gateway/sluice/internal/dial"
 	"github.com/sluice-gateway/sluice/internal/listen"
 )
@@ -159,7 +158,7 @@ func removeStaleOf(path string, trusted []int) (free bool, _ *startError) {
 		return false, &startError{fmt.Sprintf("its socket %s: %v", path, reason(err)), "correct the rights of its folders"}
 	case info.Mode()&fs.ModeSocket == 0:
 		return false, &startError{path + " is there and is not a socket", advice}
-	case !slices.Contains(trusted, userOf(info)) && !answers(context.Background(), address.Address{Network: "unix", Address: path}):
+	case !slices.Contains(trusted, userOf(info)) && !answers(path):
 		return false, &startError{fmt.Sprintf("the socket %s belongs to user %d", path, userOf(info)), advice}
 	case listened(path):
 		return false, nil
@@ -235,34 +234,12 @@ func (s *socket) close() error {
 	return nil
 }
 
-// vacate makes the address free for a process that listens by itself. Without
-// this a process that got SIGKILL would leave a socket that its successor
-// cannot bind; and where somebody else answers, ours would seem ready.
-func vacate(at address.Address, owner *Credential) *startError {
-	var free bool
-	switch {
-	case at.Network != "unix":
-		free = !answers(context.Background(), at)
-	case strings.HasPrefix(at.Address, "@"):
-		free = !listened(at.Address)
-	default:
-		var err *startError
-		if free, err = removeStale(at.Address, owner); err != nil {
-			return err
-		}
-	}
-	if !free {
-		return &startError{"somebody else listens on " + at.String(), "end that program, or connect to it instead of starting one"}
-	}
-	return nil
-}
-
-// answers reports whether a connect to the address works. A unix socket whose
-// queue is full says EAGAIN: that is an answer.
-func answers(ctx context.Context, at address.Address) bool {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+// answers reports whether a connect to the socket at path works. One whose queue
+// is full says EAGAIN: that is an answer.
+func answers(path string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
-	c, err := dial.Connect(ctx, at.Network, at.Address)
+	c, err := dial.Connect(ctx, "unix", path)
 	if err == nil {
 		c.Close()
 	}

@@ -221,7 +221,7 @@ func TestSocketBlocks(t *testing.T) {
 	}
 	defer s.close()
 	for range 2 {
-		f, giveBack, err := descriptor0(s)
+		f, err := s.lend()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,6 +230,6 @@ func TestSocketBlocks(t *testing.T) {
 			t.Errorf("flags of descriptor 0 = %#x, %v, want a blocking one", flags, errno)
 		}
 		syscall.SetNonblock(int(f.Fd()), true) // as an application may, for all who hold it
-		giveBack()
+		s.takeBack()
 	}
 }

@@ -41,12 +41,6 @@ func play(mode string) error {
 			return err
 		}
 		return answer(l)
-	case "bind": // the same on a socket that it makes itself
-		l, err := net.Listen("unix", rest)
-		if err != nil {
-			return err
-		}
-		return answer(l)
 	case "parent": // starts a group in the folder rest, says what is in it, and waits
 		g, err := NewGroup(Spec{Name: "orphan", Args: []string{"/bin/sleep", "60"}}, 1, rest)
 		if err != nil {

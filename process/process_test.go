@@ -90,18 +90,13 @@ func TestStopWithoutStart(t *testing.T) {
 
 func TestNewGroupRefuses(t *testing.T) {
 	open := mkdir(t, filepath.Join(t.TempDir(), "open"), 0o777)
-	const tooOld = "process: start app: it listens by itself, so it cannot be replaced when it is too old or too large: leave that to the program, or give it its socket on descriptor 0"
 	tests := []struct {
 		name  string
 		spec  Spec
 		slots int
 		want  string
 	}{
-		{"less than none", script(""), -1, "process: start app: -1 processes: want at most 1 of those that listen by themselves, of others 0 or more"},
-		{"two by themselves", Spec{Name: "app", Args: []string{"/bin/sh"}, Listen: BySelf, Address: "/x"}, 2,
-			"process: start app: 2 processes: want at most 1 of those that listen by themselves, of others 0 or more"},
-		{"age, by itself", Spec{Name: "app", Args: []string{"/bin/sh"}, Listen: BySelf, Address: "/x", MaxAge: time.Hour}, 1, tooOld},
-		{"memory, by itself", Spec{Name: "app", Args: []string{"/bin/sh"}, Listen: BySelf, Address: "/x", MaxMemory: 1 << 30}, 1, tooOld},
+		{"less than none", script(""), -1, "process: start app: -1 processes: want 0 or more"},
 		{"open folder", script(""), 1, "process: start app: folder " + open +
 			" cannot hold our sockets: anybody may put something else into " + open + ", for its mode is 0777: chmod go-w " + open + ", or choose another path"},
 	}

@@ -15,9 +15,6 @@ import (
 // ones are ended, those of the old that are there stay, and the error says why.
 // A restart that is under way already is waited for.
 func (g *Group) Restart(ctx context.Context) error {
-	if g.spec.Listen == BySelf {
-		return g.spec.failed(fmt.Errorf("restart: %w: two processes that listen by themselves cannot have one address", errors.ErrUnsupported))
-	}
 	over, err := g.beginRoll(ctx)
 	if err != nil {
 		return err
@@ -153,7 +150,7 @@ func (g *Group) undoRoll() {
 func (g *Group) Replace(pid int, why string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if p := g.ready(pid); p != nil && !p.old && g.spec.Listen == OnDescriptor0 {
+	if p := g.ready(pid); p != nil && !p.old {
 		p.slot.log.Info("process replaced", slog.Int("pid", pid), slog.String("why", why))
 		p.old = true
 		g.settle()

@@ -36,7 +36,6 @@ func TestSharedSocket(t *testing.T) {
 
 func TestSharedSocketRefused(t *testing.T) {
 	for name, spec := range map[string]Spec{
-		"by itself":  {Args: []string{"/bin/true"}, Listen: BySelf, Address: "/x", Socket: Socket{Address: "unix:/y"}},
 		"no address": {Args: []string{"/bin/true"}, Socket: Socket{Mode: 0o600}},
 		"no folder":  {Args: []string{"/bin/true"}, Socket: Socket{Address: "unix:/nonexistent/s"}},
 	} {

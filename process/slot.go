@@ -17,7 +17,7 @@ import (
 type slot struct {
 	n       int
 	spec    *Spec
-	sock    *socket // nil if the process listens by itself
+	sock    *socket
 	log     *slog.Logger
 	launch  func() (*child, *startError)
 	publish func(view)               // tells the group what has changed
@@ -222,7 +222,7 @@ func (s *slot) turnAway() {
 
 // refuseAll hires a doorman.
 func (s *slot) refuseAll() {
-	if s.sock == nil || s.spec.Refusal == nil || s.spec.Socket != (Socket{}) || s.State.leaving() {
+	if s.spec.Refusal == nil || s.spec.Socket != (Socket{}) || s.State.leaving() {
 		return // other processes may accept at a shared socket
 	}
 	var err error
@@ -339,14 +339,7 @@ func (s *slot) death() []slog.Attr {
 // member returns the process pid as one that takes requests. It may be called
 // by anybody.
 func (s *slot) member(pid int) Member {
-	m := Member{Slot: s.n, PID: pid}
-	if s.sock != nil {
-		m.Network, m.Address = s.sock.network, s.sock.path
-	} else {
-		at := s.spec.listens()
-		m.Network, m.Address = at.Network, at.Address
-	}
-	return m
+	return Member{Slot: s.n, PID: pid, Network: s.sock.network, Address: s.sock.path}
 }
 
 func ignore(syscall.Signal) {}

@@ -105,11 +105,10 @@ func TestSocketAddresses(t *testing.T) {
 				t.Errorf("it blocks: %v, is closed on exec: %v, want both", blocks, closes)
 			}
 			reaches(t, s)
-			f, giveBack, err := descriptor0(s)
-			if err != nil || f != s.file {
-				t.Errorf("descriptor0 = %v, %v", f, err)
+			if f, err := s.lend(); err != nil || f != s.file {
+				t.Errorf("lend() = %v, %v, want its file", f, err)
 			}
-			giveBack()
+			s.takeBack()
 		})
 	}
 	if _, err := syscall.Getsockname(handed); err != nil {

@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/sluice-gateway/sluice/internal/address"
 )
 
 // A Spec says what the processes of a group are. It must not be changed once
@@ -40,24 +38,12 @@ type Spec struct {
 	// Isolation says what else the process must do without.
 	Isolation Isolation
 
-	// Listen says how the process gets its listening socket, and Address,
-	// with BySelf only, where that is: unix:/path, a path, or host:port.
-	Listen  Listen
-	Address string
+	// Listen says how the process finds its listening socket.
+	Listen Listen
 
-	// ListenFDs hands the socket over as systemd does as well (sd_listen_fds(3)):
-	// it is also descriptor 3, and the process gets LISTEN_FDS=1,
-	// LISTEN_FDNAMES with the Name, and LISTEN_PID. Nobody knows the last before
-	// the process is there, so /bin/sh is started, sets it, and becomes the
-	// program. It must be there, inside the chroot if there is one; the
-	// program's own name, its argument 0, is then its whole path; and
-	// variables that a shell cannot have (with a "-" or a "." in the name) may
-	// be lost.
-	ListenFDs bool
-
-	// Socket is one that all processes share, OnDescriptor0, at an address that
-	// others know. The zero Socket gives each slot a private one: then it is
-	// known who serves what, and no request is lost to a process that ends.
+	// Socket is one that all processes share, at an address that others know.
+	// The zero Socket gives each slot a private one: then it is known who serves
+	// what, and no request is lost to a process that ends.
 	Socket Socket
 
 	// StopSignal asks a process to end. Zero means SIGTERM. What is left of it
@@ -73,9 +59,9 @@ type Spec struct {
 	AbortSignal  syscall.Signal
 	AbortTimeout time.Duration // zero means DefaultAbortTimeout; negative, no limit
 
-	// Ping asks a process that was given its socket OnDescriptor0 whether it
-	// takes requests, and fails until it does. Nil takes every process that
-	// runs for ready: what it cannot take yet waits in the socket's queue.
+	// Ping asks a process whether it takes requests, and fails until it does.
+	// Nil takes every process that runs for ready: what it cannot take yet waits
+	// in the socket's queue.
 	Ping func(ctx context.Context, network, address string) error
 
 	// StartTimeout bounds the time until a process is ready. Zero means
@@ -98,8 +84,7 @@ type Spec struct {
 
 	// A process that is older than MaxAge, or that has more than MaxMemory
 	// bytes of resident memory, its process group included, is replaced: when
-	// its successor is ready, it drains and ends. Zero means no limit. Processes
-	// that listen BySelf cannot be replaced.
+	// its successor is ready, it drains and ends. Zero means no limit.
 	MaxAge    time.Duration
 	MaxMemory int64
 
@@ -111,8 +96,8 @@ type Spec struct {
 	stopping *atomic.Pointer[stopping] // set by StopWith; nil in a Spec that has no group
 
 	// Refusal is what a connection gets, before it is closed, that was made
-	// OnDescriptor0 while no process is there and none will be until a pause
-	// is over: the protocol's word for "not now". It was never read, so it is
+	// while no process is there and none will be until a pause is over: the
+	// protocol's word for "not now". It was never read, so it is
 	// safe to ask somebody else. Nil leaves it waiting.
 	Refusal []byte
 
@@ -127,19 +112,29 @@ type Credential struct {
 	Groups   []uint32 // besides GID; it has no others, whatever groups we are in
 }
 
-// A Listen is a way in which a process gets its listening socket.
+// A Listen is a way in which a process finds its listening socket, which the
+// group makes and holds open.
 type Listen uint8
 
 const (
-	// OnDescriptor0: the group makes a unix socket for each slot, holds it
-	// open, and the process finds it as descriptor 0 (FastCGI 1.0 §2.2).
+	// OnDescriptor0: as descriptor 0 (FastCGI 1.0 §2.2).
 	OnDescriptor0 Listen = iota
 
-	// BySelf: the process makes the socket at Address itself, as php-fpm
-	// does, and is ready when a connect to it works. Such a group has one
-	// slot. A socket of ours that a predecessor left there is removed before
-	// a start; anything else that is there is an error.
-	BySelf
+	// AlsoOnDescriptor3: the same, and as descriptor 3, for programs that want
+	// descriptor 0 for something else. How they learn of that is left to Args
+	// and Env. A php-fpm takes FPM_SOCKETS=NAME=3, with the NAME that is "listen"
+	// in its configuration. It removes the file of that name when it ends, so
+	// that must not be the socket's.
+	AlsoOnDescriptor3
+
+	// ListenFDs: the same, and as systemd does it (sd_listen_fds(3)): the process
+	// gets LISTEN_FDS=1, LISTEN_FDNAMES with the Name, and LISTEN_PID. Nobody
+	// knows the last before the process is there, so /bin/sh is started, sets
+	// it, and becomes the program. It must be there, inside the chroot if there
+	// is one; the program's own name, its argument 0, is then its whole path;
+	// and variables that a shell cannot have (with a "-" or a "." in the name)
+	// may be lost.
+	ListenFDs
 )
 
 // CleanEnv returns the environment of a process that must not see ours: PATH,
@@ -172,7 +167,7 @@ func (s *Spec) Check() error {
 	if _, err := s.command(); err != nil {
 		return s.failed(err)
 	}
-	if s.ListenFDs {
+	if s.Listen == ListenFDs {
 		if err := s.executable(shell); err != nil {
 			return s.failed(err)
 		}
@@ -195,39 +190,10 @@ func (s *Spec) check() error {
 			return fmt.Errorf("environment entry %.60q is not NAME=value", e)
 		}
 	}
-	if s.ListenFDs && s.Listen == BySelf {
-		return errors.New("it listens by itself, so it cannot be handed a socket by LISTEN_FDS")
-	}
-	if s.Listen == BySelf && (s.MaxAge != 0 || s.MaxMemory != 0) {
-		return errors.New("it listens by itself, so it cannot be replaced when it is too old or too large: leave that to the program, or give it its socket on descriptor 0")
-	}
 	if s.Socket != (Socket{}) {
-		if s.Listen != OnDescriptor0 {
-			return fmt.Errorf("socket %s is given, but the process listens by itself", s.Socket.Address)
-		}
-		if err := s.Socket.check(); err != nil {
-			return err
-		}
-	}
-	if s.Listen == OnDescriptor0 {
-		if s.Address != "" {
-			return fmt.Errorf("address %s is given, but the process gets its socket on descriptor 0", s.Address)
-		}
-		return nil
-	}
-	if a, err := address.Parse(s.Address); err != nil {
-		return err
-	} else if a.Network == "fd" {
-		return fmt.Errorf("address %s: a process that listens by itself does so at unix:/path or host:port", s.Address)
+		return s.Socket.check()
 	}
 	return nil
-}
-
-// listens returns where a process that listens BySelf does so. The Spec has
-// been checked.
-func (s *Spec) listens() address.Address {
-	a, _ := address.Parse(s.Address)
-	return a
 }
 
 // failed returns err as one about starting the backend.
@@ -253,6 +219,10 @@ func (s *Spec) variable(name string) (value string) {
 	return value
 }
 
+// takesFPMSockets reports whether the process is a php-fpm, which takes its
+// socket from this variable.
+func (s *Spec) takesFPMSockets() bool { return s.variable("FPM_SOCKETS") != "" }
+
 // credential returns as whom the process runs, nil if as ourselves: only root
 // may set ids, even to the same.
 func (s *Spec) credential() *Credential {
@@ -261,14 +231,6 @@ func (s *Spec) credential() *Credential {
 		return nil
 	}
 	return c
-}
-
-// uid returns the user that the process runs as.
-func (s *Spec) uid() int {
-	if s.Credential != nil {
-		return int(s.Credential.UID)
-	}
-	return os.Geteuid()
 }
 
 func (s *Spec) log() *slog.Logger {

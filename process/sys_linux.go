@@ -16,17 +16,17 @@ import (
 // if it changes its user itself (prctl(2), PR_SET_PDEATHSIG).
 func attributes(s *Spec) *syscall.SysProcAttr {
 	last := syscall.SIGKILL
-	if s.Listen == BySelf || s.forksWorkers() {
+	if s.forksWorkers() {
 		last = syscall.SIGTERM // nobody but itself would end its children
 	}
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: last, Chroot: s.Isolation.Chroot, Credential: credential(s.credential())}
 }
 
 // forksWorkers reports whether the process has children that take its requests
-// and do not end with it: PHP's, without php-fpm.
+// and do not end with it: those of both PHPs.
 func (s *Spec) forksWorkers() bool {
 	n, _ := strconv.Atoi(strings.TrimSpace(s.variable("PHP_FCGI_CHILDREN")))
-	return n > 0
+	return n > 0 || s.takesFPMSockets()
 }
 
 // keepOurs marks every descriptor that we have above 2 as not to be inherited.

@@ -70,9 +70,9 @@ func TestCheckProcesses(t *testing.T) {
 		{name: "chroot, not by root", nobody: true, backend: "command = [\"/bin/app\"]\nchroot = \"jail\"",
 			want: inApp + "process: start app: chroot DIR/jail is not permitted: only root may: start us as root (or with CAP_SYS_CHROOT), or leave it out"},
 		{name: "chroot for php-fpm", root: true, backend: "php = \"./php-fpm\"\nchroot = \"jail\"",
-			want: inApp + "chroot is not for php-fpm, whose socket and configuration are outside: take a php-cgi"},
+			want: inApp + "chroot is not for php-fpm, whose configuration is outside: take a php-cgi"},
 		{name: "memory of php-fpm", backend: "php = \"./php-fpm\"\nprocesses.max_memory = \"1MiB\"",
-			want: inApp + "processes.max_age and processes.max_memory are not for php-fpm, whose processes we do not see: take processes.max_requests, or a php-cgi"},
+			want: inApp + "processes.max_memory is not for php-fpm, whose processes we do not see: take processes.max_requests, or a php-cgi"},
 	}
 	dir := checkedFolder(t)
 	for _, tt := range tests {
