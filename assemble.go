@@ -4,14 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
-	"os"
-	"slices"
 
-	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/gateway"
 	"github.com/sluice-gateway/sluice/handler"
+	"github.com/sluice-gateway/sluice/internal/backend"
 	"github.com/sluice-gateway/sluice/static"
 )
 
@@ -24,12 +21,9 @@ func (s *Server) prepare(ctx context.Context, cfg *config.Config, old *snapshot,
 		return nil, err
 	}
 	for _, b := range fresh {
-		if b.group == nil {
-			continue
-		}
-		if err := b.group.Ready(ctx); err != nil {
+		if err := b.WaitReady(ctx); err != nil {
 			snap.end(s.life)
-			return nil, fmt.Errorf("sluice: backend %q: %w", b.cfg.Name, err)
+			return nil, fmt.Errorf("sluice: %w", err)
 		}
 	}
 	return snap, nil
@@ -37,13 +31,13 @@ func (s *Server) prepare(ctx context.Context, cfg *config.Config, old *snapshot,
 
 // build makes the snapshot of a configuration. Backends of old that can go on
 // are used again, unless all are to be made anew; fresh are the others. What
-// those of old are to change is left to adjust.
+// those of old are to change is left to Adjust.
 // If it fails, nothing is left behind.
-func (s *Server) build(cfg *config.Config, old *snapshot, anew bool) (_ *snapshot, fresh []*backend, err error) {
+func (s *Server) build(cfg *config.Config, old *snapshot, anew bool) (_ *snapshot, fresh []*backend.Backend, err error) {
 	snap := &snapshot{
 		cfg:      cfg,
 		listen:   listenersOf(cfg),
-		backends: make(map[string]*backend),
+		backends: make(map[string]*backend.Backend),
 		idle:     make(chan struct{}),
 	}
 	snap.holds.Store(1)
@@ -74,24 +68,23 @@ func (s *Server) build(cfg *config.Config, old *snapshot, anew bool) (_ *snapsho
 
 // startBackends takes over the backends of old that can go on, and starts the
 // others, which it returns.
-func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) (fresh []*backend, err error) {
+func (s *Server) startBackends(snap, old *snapshot, root string, anew bool) (fresh []*backend.Backend, err error) {
 	for _, cfg := range snap.cfg.Backends {
-		from := setting{root: root, ours: []string{snap.cfg.AccessLog}}
+		from := backend.Setting{Root: root, Ours: []string{snap.cfg.AccessLog}}
 		switch b := old.backend(cfg.Name); {
 		case old == nil:
-			from.ready = s.o.Ready[cfg.Name]
+			from.Ready = s.o.Ready[cfg.Name]
 		case b == nil:
-		case b.canBe(cfg, from) && (!anew || b.group == nil):
-			b.users.Add(1)
-			b.retry()
+		case b.CanBe(cfg, from) && (!anew || b.Foreign()):
+			b.Use()
 			snap.backends[cfg.Name] = b
 			continue
-		case b.group != nil:
-			from.ready = b.ready()
+		default:
+			from.Ready = b.Ready()
 		}
-		b, err := startBackend(cfg, from, s.o.Log)
+		b, err := backend.Start(cfg, from, s.o.Log)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("sluice: %w", err)
 		}
 		snap.backends[cfg.Name] = b
 		fresh = append(fresh, b)
@@ -104,14 +97,7 @@ func newGateway(snap *snapshot, spool *gateway.Spool, log *slog.Logger) (*gatewa
 	cfg := snap.cfg
 	backends := make(map[string]*gateway.Backend)
 	for _, of := range cfg.Backends {
-		b := snap.backends[of.Name]
-		backends[of.Name] = &gateway.Backend{
-			Name: of.Name, Pool: b.pool, Transport: b.client,
-			Root: of.Root, Params: params(of.Params),
-		}
-		if b.group != nil {
-			backends[of.Name].Killed = b.killed
-		}
+		backends[of.Name] = snap.backends[of.Name].ForGateway(of)
 	}
 	h := &gateway.Handler{
 		Files: snap.files, Index: cfg.Index, MaxBody: cfg.MaxBody, BodyTimeout: cfg.Timeout.Body, Spool: spool, Log: log,
@@ -134,24 +120,4 @@ func newGateway(snap *snapshot, spool *gateway.Spool, log *slog.Logger) (*gatewa
 		h.Routes = append(h.Routes, rt)
 	}
 	return h, nil
-}
-
-// params returns configured params in a stable order.
-func params(p map[string]string) []cgi.Field {
-	var list []cgi.Field
-	for _, name := range slices.Sorted(maps.Keys(p)) {
-		list = append(list, cgi.Field{Name: name, Value: p[name]})
-	}
-	return list
-}
-
-// Folder returns the configuration of a folder without one: its files, and
-// *.php through the PHP that is installed, which Sluice starts.
-func Folder(root string) *config.Config {
-	cfg := &config.Config{Root: root}
-	if _, ok := FindPHP(os.Getenv("PATH")); ok {
-		cfg.Backends = []config.Backend{{Name: "php", PHP: "auto"}}
-		cfg.Routes = []config.Route{{Path: "*.php", Backend: "php"}}
-	}
-	return cfg
 }

@@ -1,5 +1,5 @@
 // Package sluice builds a gateway from a configuration, runs it, reloads it and
-// ends it. It is the only package that knows all the others.
+// ends it. Its backends are internal/backend's.
 //
 //	cfg, problems := config.Parse("sluice.toml", src)
 //	…

@@ -1,14 +1,9 @@
 package sluice
 
 import (
-	"context"
-	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -56,67 +51,6 @@ func TestPHPCGIIsLookedAfter(t *testing.T) {
 	await(t, "another process answers", func() bool { return g.get("/pid.php") != first })
 	if r := <-g.ask("/hang.php"); r.status != 502 || g.count("process aborted") != 1 {
 		t.Errorf("a script that hangs: %v, %d processes aborted, want 502, 1", r, g.count("process aborted"))
-	}
-}
-
-// What php-fpm is told of its processes, and that it takes that.
-func TestFPMProcesses(t *testing.T) {
-	program := testpeer.Need(t, "php-fpm*", "php-fpm")
-	few := mostProcesses(config.Backend{PHP: program})
-	account, err := phpAccount(readable(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tests := []struct {
-		name string
-		p    config.Processes
-		want []string
-	}{
-		{"always as many", config.Processes{Max: 3}, []string{"pm = static", "pm.max_children = 3"}},
-		{"on demand", config.Processes{Max: 3, Scales: true},
-			[]string{"pm = ondemand", "pm.process_idle_timeout = 60s", "pm.max_children = 3"}},
-		{"on demand, and they stay", config.Processes{Max: 3, Scales: true, IdleTimeout: -1},
-			[]string{"pm = dynamic", "pm.start_servers = 1", "pm.min_spare_servers = 1", "pm.max_spare_servers = 3", "pm.max_children = 3"}},
-		{"some, and they stay", config.Processes{Min: 2, Max: 5, Scales: true, IdleTimeout: -1},
-			[]string{"pm = dynamic", "pm.start_servers = 2", "pm.min_spare_servers = 1", "pm.max_spare_servers = 5", "pm.max_children = 5"}},
-		{"some", config.Processes{Min: 2, Max: 5, Scales: true},
-			[]string{"pm = dynamic", "pm.start_servers = 2", "pm.min_spare_servers = 1", "pm.max_spare_servers = 2", "pm.max_children = 5"}},
-		{"spare ones", config.Processes{Min: 1, Max: 5, Spare: 3, Scales: true},
-			[]string{"pm = dynamic", "pm.start_servers = 3", "pm.min_spare_servers = 3", "pm.max_spare_servers = 3", "pm.max_children = 5"}},
-		{"more spare ones than there may be", config.Processes{Min: 1, Max: 2, Spare: 3, Scales: true},
-			[]string{"pm = dynamic", "pm.start_servers = 2", "pm.min_spare_servers = 2", "pm.max_spare_servers = 2", "pm.max_children = 2"}},
-		{"more spare ones than there are by default", config.Processes{Spare: few + 1, Scales: true},
-			[]string{"pm = dynamic", fmt.Sprintf("pm.start_servers = %d", few+1), fmt.Sprintf("pm.min_spare_servers = %d", few+1),
-				fmt.Sprintf("pm.max_spare_servers = %d", few+1), fmt.Sprintf("pm.max_children = %d", few+1)}},
-		{"more than there are by default", config.Processes{Min: few + 1, Scales: true},
-			[]string{"pm = static", fmt.Sprintf("pm.max_children = %d", few+1)}},
-		{"bounds", config.Processes{Max: 1, MaxRequests: 7, HungTimeout: 90 * time.Second},
-			[]string{"pm = static", "pm.max_children = 1", "pm.max_requests = 7", "request_terminate_timeout = 90s"}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			cfg := config.Backend{PHP: program, Processes: tt.p}
-			if got := strings.Split(strings.TrimSpace(fpmProcesses(cfg)), "\n"); !slices.Equal(got, tt.want) {
-				t.Errorf("%q, want %q", got, tt.want)
-			}
-			dir := readable(t)
-			write(t, dir, "php-fpm.conf", fpmConfig(cfg, account))
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			if out, err := exec.CommandContext(ctx, program, "--test", "--fpm-config", filepath.Join(dir, "php-fpm.conf")).CombinedOutput(); err != nil {
-				t.Errorf("php-fpm does not take it: %v\n%s", err, out)
-			}
-		})
-	}
-}
-
-// php-fpm runs its processes in the group that is configured.
-func TestFPMGroup(t *testing.T) {
-	program := testpeer.Need(t, "php-fpm*", "php-fpm")
-	cfg := config.Backend{Name: "php", PHP: program, As: config.Account{User: "nobody", Group: "12345"}}
-	r, err := recipeOf(cfg, readable(t), readable(t))
-	if err != nil || !strings.Contains(r.content, "\nuser = 65534\ngroup = 12345\n") {
-		t.Errorf("%v, configuration\n%s", err, r.content)
 	}
 }
 

@@ -3,6 +3,7 @@ package sluice
 import (
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,7 +27,7 @@ func (g *rig) count(message string) int { return len(g.log.With(message)) }
 func effectMin(t *testing.T) {
 	for _, least := range []int{2, 0} {
 		g := editProcesses(t, config.Processes{Min: least, Max: 3, Scales: true})
-		if n := len(g.s.current.Load().backends["app"].group.Status()); n != least {
+		if n := len(g.backend("app").Status().Processes); n != least {
 			t.Errorf("%d slots before the first request, want %d", n, least)
 		}
 		g.get("/")
@@ -243,6 +244,43 @@ func TestSlowRequestsStartMore(t *testing.T) {
 	c.end()
 	if n := c.bad.Load(); n > 0 {
 		t.Errorf("%d requests failed, the first: %s", n, *c.first.Load())
+	}
+}
+
+// Of two processes the one that has something to do stays.
+func TestScaleDownEndsTheIdleOne(t *testing.T) {
+	g := startEdited(t, func(c *config.Config) {
+		c.Backends[0].MaxLoad = 1
+		c.Backends[0].Processes = config.Processes{Min: 1, Max: 2, Scales: true, IdleTimeout: 500 * time.Millisecond}
+	})
+	g.get("/")
+	hold := func() (file string, resp *http.Response) {
+		file = filepath.Join(t.TempDir(), "go")
+		resp, err := g.client.Get(URL(g.s.Addrs()[0]) + "hold?" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return file, resp
+	}
+	file, oldest := hold()
+	lastFile, youngest := hold() // at the second process, which is started for it
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	idle, err := io.ReadAll(oldest.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "one of two is ended", func() bool { return g.count("process drains") > 0 })
+	if line := g.log.With("process drains")[0]; !strings.Contains(line, "pid="+string(idle)) {
+		t.Errorf("process %s is idle, and the one with a request is ended: %s", idle, line)
+	}
+	if err := os.WriteFile(lastFile, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(youngest.Body); err != nil {
+		t.Error(err)
 	}
 }
 

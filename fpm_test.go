@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/config"
-	"github.com/sluice-gateway/sluice/internal/scale"
 	"github.com/sluice-gateway/sluice/internal/testpeer"
 	"github.com/sluice-gateway/sluice/process"
 )
@@ -39,7 +38,7 @@ func startFPM(t *testing.T, edit func(*config.Backend)) *rig {
 func (g *rig) master(age time.Duration) (pid int) {
 	g.t.Helper()
 	await(g.t, "one php-fpm", func() bool {
-		all := g.s.current.Load().backends["app"].group.Status()
+		all := g.backend("app").Status().Processes
 		pid = all[0].PID
 		return len(all) == 1 && all[0].State == process.Ready && time.Since(all[0].Since) > age
 	})
@@ -94,14 +93,17 @@ func TestFPMIsKilled(t *testing.T) {
 
 // Whatever is done to a php-fpm in good order, nobody who asks learns of it.
 func TestFPMIsReplaced(t *testing.T) {
+	watched, changes := readable(t), 0
 	tests := []struct {
 		name  string
 		edit  func(*config.Backend)
 		times int
 		do    func(t *testing.T, g *rig) error
 	}{
-		{"its group is restarted", nil, 3, func(t *testing.T, g *rig) error {
-			return g.s.current.Load().backends["app"].group.Restart(t.Context())
+		{"its group is restarted", func(b *config.Backend) { b.Watch = []string{watched} }, 3, func(t *testing.T, g *rig) error {
+			changes++
+			write(t, watched, "changed", strconv.Itoa(changes))
+			return nil
 		}},
 		{"all is restarted", nil, 3, func(t *testing.T, g *rig) error { return g.s.Restart() }},
 		{"the configuration changes", nil, 3, func(t *testing.T, g *rig) error {
@@ -179,30 +181,4 @@ func TestFPMIsNotTold(t *testing.T) {
 		t.Errorf("Reload: %v, want what is wrong", err)
 	}
 	g.get("/pid.php")
-}
-
-// However many processes php-fpm has, it is one for us, which we leave alone.
-func TestFPMRule(t *testing.T) {
-	fpm := testpeer.Need(t, "php-fpm*", "php-fpm")
-	cfg := config.Backend{Name: "php", PHP: fpm, Env: map[string]string{"FPM_SOCKETS": "/other=4"},
-		Processes: config.Processes{Min: 1, Max: 5, Spare: 2, Scales: true, IdleTimeout: time.Hour, MaxRequests: 100, HungTimeout: time.Minute}}
-	r, err := recipeOf(cfg, readable(t), readable(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := r.rule(cfg), (scale.Rule{Min: 1, Max: 1, Per: 5, Idle: time.Hour}); got != want || !got.Fixed() {
-		t.Errorf("rule = %+v, want %+v", got, want)
-	}
-	if looks := r.recycler(cfg); looks.needed() {
-		t.Errorf("it is looked after: %d requests, %v", looks.maxRequests, looks.hung)
-	}
-	told := 0
-	for _, e := range r.spec.Env {
-		if strings.HasPrefix(e, "FPM_SOCKETS=") {
-			told++
-		}
-	}
-	if last := r.spec.Env[len(r.spec.Env)-1]; told != 1 || last != "FPM_SOCKETS=/dev/null/php-fpm=3" {
-		t.Errorf("environment %q, want one FPM_SOCKETS", r.spec.Env)
-	}
 }

@@ -41,8 +41,8 @@ func (s *Server) Listeners() (map[string]int, error) {
 func (s *Server) Ready() map[string]int {
 	ready := make(map[string]int)
 	for name, b := range s.current.Load().backends {
-		if b.group != nil {
-			ready[name] = b.ready()
+		if !b.Foreign() {
+			ready[name] = b.Ready()
 		}
 	}
 	return ready

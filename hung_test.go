@@ -64,7 +64,7 @@ func TestHungBesideAClientWhoDoesNothing(t *testing.T) {
 	t.Parallel()
 	g := editProcesses(t, config.Processes{Max: 1, HungTimeout: 2 * time.Second})
 	g.get("/")
-	worker := func() pool.WorkerStatus { return g.s.current.Load().backends["app"].pool.Status().Workers[0] }
+	worker := func() pool.WorkerStatus { return g.backend("app").Status().Pool.Workers[0] }
 	nc := g.dial()
 	fmt.Fprintf(nc, "POST /flood HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nabc")
 	var before uint64

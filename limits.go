@@ -22,12 +22,4 @@ const (
 	defaultHeaderTimeout = 10 * time.Second // for the whole head, so that a slow one cannot hold a connection
 	defaultIdleTimeout   = 60 * time.Second
 	defaultDrainTimeout  = 30 * time.Second
-
-	// defaultIdleProcess is how long a process that is not needed stays: longer
-	// than people pause between two pages.
-	defaultIdleProcess = time.Minute
-
-	// minPHPProcesses is how many processes PHP has at the least: pages wait
-	// for databases and for each other.
-	minPHPProcesses = 4
 )

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-gateway/sluice/internal/backend"
 	"github.com/sluice-gateway/sluice/process"
 )
 
@@ -158,8 +159,8 @@ func killIdle(g *rig, n int) (killed int) {
 // killBusy kills processes that serve something, and returns how many. It waits
 // for the successor each time: a GET is sent again, but not twice.
 func killBusy(g *rig, n int) (killed int) {
-	b := g.s.current.Load().backends["app"]
-	whole := len(b.group.Status())
+	b := g.backend("app")
+	whole := len(b.Status().Processes)
 	for killed < n {
 		if pid := anyProcess(g, true); pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
 			killed++
@@ -172,30 +173,22 @@ func killBusy(g *rig, n int) (killed int) {
 	return killed
 }
 
-func members(b *backend) int {
-	b.recycler.mu.Lock()
-	defer b.recycler.mu.Unlock()
-	return len(b.recycler.members)
-}
+func members(b *backend.Backend) int { return len(b.Status().Members) }
 
-func isMember(b *backend, pid int) bool {
-	b.recycler.mu.Lock()
-	defer b.recycler.mu.Unlock()
-	return slices.ContainsFunc(b.recycler.members, func(m process.Member) bool { return m.PID == pid })
+func isMember(b *backend.Backend, pid int) bool {
+	return slices.ContainsFunc(b.Status().Members, func(m process.Member) bool { return m.PID == pid })
 }
 
 // anyProcess returns a process that takes requests and has some now, or none, 0
 // if there is none such.
 func anyProcess(g *rig, busy bool) int {
-	b := g.s.current.Load().backends["app"]
+	s := g.backend("app").Status()
 	load := make(map[string]int)
-	for _, w := range b.pool.Status().Workers {
+	for _, w := range s.Pool.Workers {
 		load[w.Address] = w.Load
 	}
-	b.recycler.mu.Lock()
-	defer b.recycler.mu.Unlock()
 	var found []int
-	for _, m := range b.recycler.members {
+	for _, m := range s.Members {
 		if n, ok := load[m.Address]; ok && n > 0 == busy {
 			found = append(found, m.PID)
 		}

@@ -261,7 +261,7 @@ func (l *life) restart() {
 func (l *life) killIdle() (killed int) {
 	t := l.g.t
 	t.Helper()
-	b := l.g.s.current.Load().backends["app"]
+	b := l.g.backend("app")
 	await(t, "an idle process", func() bool {
 		killed = anyProcess(l.g, false)
 		return killed != 0
@@ -284,7 +284,7 @@ func (l *life) killIdle() (killed int) {
 // one that was killed.
 func (l *life) awaitSuccessor(killed, whole int) {
 	l.g.t.Helper()
-	b := l.g.s.current.Load().backends["app"]
+	b := l.g.backend("app")
 	for begin := time.Now(); isMember(b, killed) || members(b) != whole; time.Sleep(10 * time.Millisecond) { // another process does it
 		if time.Since(begin) > recoveryTime {
 			l.g.t.Fatalf("no successor of process %d takes requests:\n%s", killed, l.g.log)
@@ -302,7 +302,10 @@ func (l *life) end() {
 	if len(l.processes()) == 0 {
 		t.Error("its processes cannot be found by their mark")
 	}
-	dir := l.g.s.current.Load().backends["app"].dir
+	dir := filepath.Dir(l.g.backend("app").Status().Members[0].Address)
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("its folder: %v", err)
+	}
 	if err := l.g.end(); err != nil {
 		t.Errorf("the end: %v", err)
 	}

@@ -1,105 +1,14 @@
 package sluice
 
 import (
-	"net"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/internal/testpeer"
 )
-
-func TestNewestPHP(t *testing.T) {
-	tests := []struct {
-		programs []string
-		want     string // among those called php-fpm*
-	}{
-		{nil, ""},
-		{[]string{"php-cgi", "php-fpm-notes", "php-fpmx"}, ""},
-		{[]string{"php-fpm"}, "php-fpm"},
-		{[]string{"php-fpm8.2", "php-fpm"}, "php-fpm"}, // what the distribution prefers
-		{[]string{"php-fpm7.4", "php-fpm8.2", "php-fpm5.6"}, "php-fpm8.2"},
-		{[]string{"php-fpm8.9", "php-fpm8.10"}, "php-fpm8.10"},
-		{[]string{"php-fpm8.2", "php-fpm8.3-notes"}, "php-fpm8.2"},
-		{[]string{"php-fpm82", "php-fpm81"}, "php-fpm82"}, // Alpine
-	}
-	for _, tt := range tests {
-		dir := t.TempDir()
-		for _, p := range tt.programs {
-			if err := os.WriteFile(filepath.Join(dir, p), nil, 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want := tt.want
-		if want != "" {
-			want = filepath.Join(dir, want)
-		}
-		if got := newest([]string{"/nonexistent", dir}, "php-fpm"); got != want {
-			t.Errorf("of %q: %q, want %q", tt.programs, got, want)
-		}
-	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "php-fpm"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if got := newest([]string{dir}, "php-fpm"); got != "" {
-		t.Errorf("found %q, which cannot be run", got)
-	}
-}
-
-// Root does not run PHP as root.
-func TestPHPAccount(t *testing.T) {
-	dir := t.TempDir()
-	if os.Geteuid() != 0 {
-		if u, err := phpAccount(dir); u != nil || err != nil {
-			t.Errorf("account %v, %v, want none: we cannot change it", u, err)
-		}
-		return
-	}
-	if u, err := phpAccount(dir); err != nil || u.Uid == "0" {
-		t.Errorf("for a folder of root: %v, %v, want an account that is not root's", u, err)
-	}
-	nobody, err := user.Lookup("nobody")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(dir, 65534, 65534); err != nil {
-		t.Fatal(err)
-	}
-	if u, err := phpAccount(dir); err != nil || u.Uid != nobody.Uid {
-		t.Errorf("for a folder of nobody: %v, %v", u, err)
-	}
-}
-
-func TestClosedTo(t *testing.T) {
-	top := readable(t)
-	root := filepath.Join(top, "a", "b")
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	other := &user.User{Uid: "12345", Gid: "12345"}
-	if dir := closedTo(root, other); dir != "" {
-		t.Errorf("%s is closed, want nothing", dir)
-	}
-	if err := os.Chmod(filepath.Join(top, "a"), 0o750); err != nil {
-		t.Fatal(err)
-	}
-	if dir := closedTo(root, other); dir != filepath.Join(top, "a") {
-		t.Errorf("%q is closed, want %s/a", dir, top)
-	}
-	ours := &user.User{Uid: strconv.Itoa(os.Getuid()), Gid: "12345"}
-	if dir := closedTo(root, ours); dir != "" {
-		t.Errorf("%s is closed to its owner", dir)
-	}
-	group := &user.User{Uid: "12345", Gid: strconv.Itoa(os.Getgid())}
-	if dir := closedTo(root, group); dir != "" {
-		t.Errorf("%s is closed to its group", dir)
-	}
-}
 
 // A folder with a script is served by whatever PHP there is, with both.
 func TestPHP(t *testing.T) {
@@ -171,44 +80,6 @@ func TestFolderWithoutPHP(t *testing.T) {
 	for path, want := range map[string]int{"/a.txt": 200, "/": 404, "/index.php": 404, "/nothing": 404} {
 		if status, content, err := g.try("GET", path, ""); status != want || err != nil || strings.Contains(content, "secret") {
 			t.Errorf("%s: %d %q, %v, want %d", path, status, content, err, want)
-		}
-	}
-}
-
-func TestListenErrors(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	for spec, want := range map[string]string{
-		l.Addr().String(): "in use",
-		"192.0.2.1:80":    "192.0.2.1:80",
-		"fd:99":           "not a listening socket",
-		"nonsense":        "sluice: listen",
-	} {
-		if l, err := new(Server).openListener(spec); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("listen on %s: %v, want %q", spec, err, want)
-			if l != nil {
-				l.Close()
-			}
-		}
-	}
-}
-
-func TestURL(t *testing.T) {
-	for addr, want := range map[string]string{
-		"127.0.0.1:80": "http://127.0.0.1:80/",
-		"0.0.0.0:8080": "http://localhost:8080/",
-		"[::]:8080":    "http://localhost:8080/",
-		"[::1]:8080":   "http://[::1]:8080/",
-	} {
-		a, err := net.ResolveTCPAddr("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := URL(a); got != want {
-			t.Errorf("URL(%s) = %s, want %s", addr, got, want)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (s *Server) reload(cfg *config.Config, anew bool) error {
 	}
 	s.current.Store(snap)
 	for _, b := range cfg.Backends {
-		snap.backends[b.Name].adjust(b, s.o.Log)
+		snap.backends[b.Name].Adjust(b)
 	}
 	s.adopt(snap.listen, opened)
 	s.retired.Go(func() { // ends when the last request of old has; end waits

@@ -246,7 +246,7 @@ func TestReplacedProcessesDoNotStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "the end of the process that was replaced", func() bool { return gone(old) })
-	lease, err := snap.backends["other"].pool.Acquire(t.Context(), 0, nil)
+	lease, err := snap.gateway.Routes[0].Backend.Pool.Acquire(t.Context(), 0, nil)
 	if err != nil {
 		t.Errorf("a request that was on its way: %v", err)
 	} else {
@@ -278,12 +278,12 @@ func TestReplacedBeforeItWasReady(t *testing.T) {
 			}
 			g := start(t, two(command))
 			release := g.hold()
-			old := g.s.current.Load().backends["other"]
+			old := g.backend("other")
 			await(t, "a process", func() bool { return len(g.log.With("process started", "backend=other")) > 0 })
 			if err := g.s.Reload(two(nil)); err != nil {
 				t.Fatal(err)
 			}
-			await(t, "its slots are given up", func() bool { return len(old.group.Status()) == 0 })
+			await(t, "its slots are given up", func() bool { return len(old.Status().Processes) == 0 })
 			if _, err := release(); err != nil {
 				t.Error(err)
 			}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/internal/backend"
 	"github.com/sluice-gateway/sluice/internal/testlog"
 )
 
@@ -41,7 +42,9 @@ func start(t *testing.T, cfg *config.Config) *rig {
 	first := *cfg
 	first.Backends = nil
 	for _, b := range cfg.Backends {
-		b = startedWith(b, false)
+		for _, name := range processesStayFor {
+			field(&b, name).SetZero()
+		}
 		if len(b.Command) > 0 {
 			b.Processes.Max = 1
 		}
@@ -75,6 +78,9 @@ func startWith(t *testing.T, cfg *config.Config) *rig {
 	})
 	return g
 }
+
+// backend returns the running one.
+func (g *rig) backend(name string) *backend.Backend { return g.s.current.Load().backends[name] }
 
 // end drains the server and returns what Serve said.
 func (g *rig) end() error {

@@ -346,6 +346,7 @@ func TestAccessLogInAFile(t *testing.T) {
 
 // What cannot be started is said, and nothing is left behind.
 func TestNewFails(t *testing.T) {
+	dir := runtimes(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -377,8 +378,8 @@ func TestNewFails(t *testing.T) {
 			}
 		})
 	}
-	if left, _ := filepath.Glob(filepath.Join(runtimeDir(), "sluice-*", "app-*")); len(left) > 0 {
-		t.Logf("sockets of somebody: %q", left)
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-gateway/sluice/cgi"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/gateway"
+	"github.com/sluice-gateway/sluice/internal/backend"
 	"github.com/sluice-gateway/sluice/static"
 )
 
@@ -23,7 +24,7 @@ type snapshot struct {
 	gateway  *gateway.Handler
 	handler  cgi.Handler // the gateway in its access log
 	files    *static.Files
-	backends map[string]*backend
+	backends map[string]*backend.Backend
 
 	access     *slog.Logger // nil if there is none
 	accessFile io.Closer    // nil if it is not a file
@@ -33,7 +34,7 @@ type snapshot struct {
 }
 
 // backend returns the one of a name, nil if there is none, or no snapshot.
-func (s *snapshot) backend(name string) *backend {
+func (s *snapshot) backend(name string) *backend.Backend {
 	if s == nil {
 		return nil
 	}
@@ -63,7 +64,7 @@ func (s *snapshot) release() {
 func (s *snapshot) giveUp(next *snapshot) {
 	for name, b := range s.backends {
 		if next.backend(name) != b {
-			b.giveUp()
+			b.GiveUp()
 		}
 	}
 }
@@ -90,7 +91,7 @@ func (s *snapshot) end(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, b := range s.backends {
 		wg.Go(func() {
-			if err := b.release(ctx); err != nil {
+			if err := b.Release(ctx); err != nil {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package sluice
+package backend
 
 import "net"
 

@@ -1,4 +1,4 @@
-package sluice
+package backend
 
 import (
 	"context"
@@ -25,7 +25,7 @@ const (
 // ping returns nil as soon as a process of the backend accepts connections. The
 // connections that its client keeps do not stand in the way: one may be there
 // already, of a request that waited for the process.
-func (b *backend) ping(ctx context.Context, network, address string) error {
+func (b *Backend) ping(ctx context.Context, network, address string) error {
 	defer b.client.Waiting(network, address)()
 	return ping(ctx, network, address)
 }

@@ -1,9 +1,10 @@
-package sluice
+package backend
 
 import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,11 +36,12 @@ type recycled interface {
 // enough.
 const recycleEvery = time.Second
 
-// needed reports whether there is anything to look after.
-func (r *recycler) needed() bool { return r.maxRequests > 0 || r.hung > 0 }
-
-// start begins to look, before the pool has workers; close ends it, and waits.
+// start begins to look, if there is anything to look after, before the pool has
+// workers; close ends it, and waits.
 func (r *recycler) start(p *pool.Pool, to recycled) {
+	if r.maxRequests == 0 && r.hung == 0 {
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.end = cancel
 	worn := p.Wear(r.maxRequests)
@@ -76,6 +78,13 @@ func (r *recycler) set(members []process.Member) {
 	r.members = members
 }
 
+// current returns the processes that take requests.
+func (r *recycler) current() []process.Member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.members)
+}
+
 // leaving adds to those that have left the members that are not there any more,
 // and takes away those in whose place another one is.
 func leaving(left map[pool.Endpoint]process.Member, before, now []process.Member) map[pool.Endpoint]process.Member {
@@ -90,11 +99,6 @@ func leaving(left map[pool.Endpoint]process.Member, before, now []process.Member
 		delete(all, whereIs(m))
 	}
 	return all
-}
-
-// whereIs returns the worker that a process is.
-func whereIs(m process.Member) pool.Endpoint {
-	return pool.Endpoint{Network: m.Network, Address: m.Address}
 }
 
 // processes returns which process each worker is, and forgets those that have
