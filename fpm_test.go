@@ -116,6 +116,10 @@ func TestFPMIsReplaced(t *testing.T) {
 		{"somebody asks it to end", nil, 3, func(t *testing.T, g *rig) error {
 			return syscall.Kill(g.master(1500*time.Millisecond), syscall.SIGQUIT)
 		}},
+		{"its processes have had enough", func(b *config.Backend) { b.Processes.MaxRequests = 10 }, 3, func(t *testing.T, g *rig) error {
+			time.Sleep(10 * crowdPause)
+			return nil
+		}},
 		{"somebody asks it to replace its program", nil, 3, func(t *testing.T, g *rig) error { return syscall.Kill(g.master(0), syscall.SIGUSR2) }},
 	}
 	runtime := runtimes(t)
@@ -124,7 +128,7 @@ func TestFPMIsReplaced(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
 				g := startFPM(t, tt.edit)
-				c := newCrowd(g, 8, "GET", "pid.php")
+				gets, posts := newCrowd(g, 8, "GET", "pid.php"), newCrowd(g, 8, "POST", "pid.php")
 				for n := range tt.times {
 					before := children(g.master(0))
 					if tt.do == nil {
@@ -136,7 +140,8 @@ func TestFPMIsReplaced(t *testing.T) {
 					time.Sleep(4 * crowdPause) // for more to come
 				}
 				g.master(0)
-				g.lostNothing(c)
+				g.lostNothing(gets)
+				g.lostNothing(posts)
 				if err := g.end(); err != nil {
 					t.Error(err)
 				}
@@ -145,6 +150,32 @@ func TestFPMIsReplaced(t *testing.T) {
 	})
 	if left, err := os.ReadDir(runtime); err != nil || len(left) > 0 {
 		t.Errorf("folders that are left: %v, %v", left, err)
+	}
+}
+
+// Requests that waited at the socket of a php-fpm that was killed may take longer
+// than its start may: it has begun with them, so it takes requests.
+func TestFPMBeginsWithSlowRequests(t *testing.T) {
+	g := startFPM(t, func(b *config.Backend) { b.Processes.StartTimeout, b.MaxLoad = 2*time.Second, 8 })
+	write(t, g.s.current.Load().cfg.Root, "slow.php", `<?php usleep(3000000); echo "slow";`)
+	pid := g.master(0)
+	var answers []<-chan reply
+	for range 8 {
+		answers = append(answers, g.ask("/slow.php"))
+	}
+	await(t, "8 requests", func() bool {
+		workers := g.backend("app").Status().Pool.Workers
+		return len(workers) == 1 && workers[0].Load == 8
+	})
+	time.Sleep(200 * time.Millisecond) // or fewer may have come to its queue
+	syscall.Kill(pid, syscall.SIGKILL)
+	for _, a := range answers {
+		if r := <-a; r.status != 200 {
+			t.Errorf("a request: %v, want 200", r)
+		}
+	}
+	if lines := g.log.With("process died"); len(lines) != 1 {
+		t.Errorf("processes died:\n%s\nwant the one that was killed", strings.Join(lines, "\n"))
 	}
 }
 

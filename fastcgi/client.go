@@ -56,6 +56,12 @@ type Client struct {
 	// means DefaultMaxIdle; negative, none: the application is asked to close.
 	MaxIdle int
 
+	// Cautious gives a request that cannot be repeated a new connection. It is
+	// for applications whose processes end, in good order, while a request comes
+	// on the connection that they have kept, as those of a php-fpm do
+	// (pm.max_requests, SIGQUIT, SIGUSR2): a new one would find the next process.
+	Cautious bool
+
 	// Multiplex is how many requests may use one connection at the same time;
 	// one or less means that each has its own, and more than 512 means 512.
 	// More than one do if the application says that it can (FCGI_MPXS_CONNS),

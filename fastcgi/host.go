@@ -56,6 +56,14 @@ func (h *host) take(ctx context.Context, r *cgi.Request, want connKind) (*conn, 
 	if want != ownConn {
 		share = h.shareFor(r)
 	}
+	if h.client.Cautious && share == 1 && want == anyConn && !r.Idempotent() {
+		want = newConn
+		if c := h.takeIdle(); c != nil { // it may occupy the only process that is free
+			h.mu.Unlock()
+			c.retire()
+			h.mu.Lock()
+		}
+	}
 	long := isLong(r)
 	for c := h.pick(want, share, long); c != nil; c = h.pick(want, share, long) {
 		doubt := h.keeping.doubt(c.since)

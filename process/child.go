@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -31,7 +30,8 @@ type running struct {
 	sock    *socket
 	process *os.Process
 	pid     int
-	mark    string // by which its orphans can be told; empty if they are not adopted
+	queued  int   // connections that waited for it at its start; negative if that is not known
+	trace   trace // by which its orphans can be told; without a mark they are not adopted
 	started time.Time
 	out     *output
 	log     *slog.Logger
@@ -73,12 +73,10 @@ func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (c *child, _ *st
 		Sys:   attributes(s),
 	}
 	s.activated(attr, sock)
-	var mark string
-	if adopting.Load() {
-		mark = rand.Text()
-		attr.Env = marked(attr.Env, mark)
-	}
+	left := s.trace(sock)
+	attr.Env = marked(attr.Env, left.mark)
 	var p *os.Process
+	queued := sock.queued()
 	t.do(func() { p, failed = s.begin(path, attr) })
 	if failed != nil {
 		r.Close()
@@ -87,7 +85,7 @@ func launch(s *Spec, t *thread, sock *socket, log *slog.Logger) (c *child, _ *st
 	known.Store(p.Pid, nil)
 	log = log.With(slog.Int("pid", p.Pid))
 	run := &running{
-		spec: s, sock: sock, process: p, pid: p.Pid, mark: mark, started: time.Now(), out: &output{r: r, log: log}, log: log,
+		spec: s, sock: sock, process: p, pid: p.Pid, queued: queued, trace: left, started: time.Now(), out: &output{r: r, log: log}, log: log,
 		passed: make(chan syscall.Signal, 1), killed: make(chan struct{}),
 	}
 	return run.watched(), nil
@@ -194,8 +192,8 @@ func (r *running) wait(died chan<- struct{}) (e end) {
 // that are not for it.
 func (r *running) endOrphans() {
 	all, killed := true, make(map[int]string)
-	if r.mark != "" {
-		all = endOrphans(r.mark, killed)
+	if r.trace.mark != "" {
+		all = endOrphans(r.trace, killed)
 	}
 	if len(killed) > 0 {
 		r.log.Warn("what it left behind was killed", slog.Any("processes", slices.Sorted(maps.Values(killed))),
@@ -277,7 +275,34 @@ func (r *running) probe(ctx context.Context) bool {
 	if r.spec.Ping == nil {
 		return true // what it cannot take yet waits in the socket's queue
 	}
-	return probe(ctx, func() bool { return r.spec.Ping(ctx, r.sock.network, r.sock.path) == nil })
+	asking, over := context.WithCancel(ctx)
+	begun := make(chan bool, 1)
+	go func() { begun <- r.begins(asking, over) }()
+	ready := probe(asking, func() bool { return r.spec.Ping(asking, r.sock.network, r.sock.path) == nil })
+	over()
+	return (<-begun || ready) && ctx.Err() == nil
+}
+
+// begins calls over, and reports true, when the process has taken a connection
+// that waited for it at its start: it may be busy with requests from before for
+// longer than its start may take, and not come to the question. It returns when
+// ctx is done.
+func (r *running) begins(ctx context.Context, over func()) bool {
+	if r.queued <= 0 || r.spec.Socket != (Socket{}) {
+		return false
+	}
+	most, taken := r.queued, false
+	probe(ctx, func() bool {
+		n := r.sock.queued()
+		most = max(most, n)
+		if n < 0 || n == most {
+			return false
+		}
+		taken = true
+		over()
+		return true
+	})
+	return taken
 }
 
 // probe asks until the answer is yes. It is late by no more than an eighth of the

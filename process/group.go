@@ -148,6 +148,14 @@ func (g *Group) Want(n int) {
 	g.settle()
 }
 
+// Wanted returns how many processes there shall be. There may be more, while some
+// are being replaced.
+func (g *Group) Wanted() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.want
+}
+
 // settle makes and retires slots as plan says. g.mu is held.
 func (g *Group) settle() {
 	if g.ended {

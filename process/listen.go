@@ -42,6 +42,16 @@ func (s *socket) lend() (*os.File, error) {
 	return s.file, nil
 }
 
+// inode returns the number by which the kernel knows the socket, 0 if that is not
+// known.
+func (s *socket) inode() uint64 {
+	info, err := s.file.Stat()
+	if err != nil {
+		return 0
+	}
+	return info.Sys().(*syscall.Stat_t).Ino
+}
+
 // takeBack takes note of the end of a process.
 func (s *socket) takeBack() {
 	s.mu.Lock()

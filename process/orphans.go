@@ -1,6 +1,7 @@
 package process
 
 import (
+	"crypto/rand"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +14,24 @@ import (
 // orphans. What it starts inherits it, and whatever becomes of their parents,
 // whose it is can be told.
 const markName = "SLUICE_PROCESS"
+
+// A trace is how it can be told of an orphan whose it is.
+type trace struct {
+	mark   string // in its environment
+	socket uint64 // the inode of one that only the process and its descendants have; 0: there is none
+}
+
+// trace returns that of a process that is about to be started.
+func (s *Spec) trace(sock *socket) (t trace) {
+	if !adopting.Load() {
+		return trace{}
+	}
+	t.mark = rand.Text()
+	if s.Socket == (Socket{}) {
+		t.socket = sock.inode()
+	}
+	return t
+}
 
 // orphanDoubt bounds how long it is waited until a process can be told from
 // an orphan.
@@ -29,6 +48,9 @@ var known sync.Map
 // marked returns an environment with a mark, behind the one that we bear
 // ourselves: whoever has started us ends all that bears his.
 func marked(env []string, mark string) []string {
+	if mark == "" {
+		return env
+	}
 	with := make([]string, 0, len(env)+1)
 	for _, e := range env {
 		if !strings.HasPrefix(e, markName+"=") {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,7 +22,8 @@ const reapAfter = 2 * time.Second
 // own (prctl(2), PR_SET_CHILD_SUBREAPER), as the first process of a container
 // is anyway. From then on a Group ends with a process also what has left its
 // process group, as daemons do; it knows them by a variable of the environment,
-// SLUICE_PROCESS, so one that has written over its environment gets away.
+// SLUICE_PROCESS, and by the private socket of its slot: one that has written over
+// its environment and closed that socket gets away.
 //
 // It is for main programs, called once, before the first Group is made: it waits
 // for every child that has been dead for two seconds, that no Group has started
@@ -88,16 +90,16 @@ func isKnown(pid int) bool {
 	return is
 }
 
-// endOrphans ends what the process that had the mark has left behind, wherever
+// endOrphans ends what a process has left behind, wherever
 // it went, adds to ended what that was, and reports whether all of it is gone.
 // The process and its process group are: all that they had started are our
 // children now. What those have started in turn are when they have ended; if they
 // start others faster than they can be ended, it gives up.
-func endOrphans(mark string, ended map[int]string) (all bool) {
+func endOrphans(of trace, ended map[int]string) (all bool) {
 	deadline := time.Now().Add(goneTimeout)
 	sure := time.Now().Add(orphanDoubt)
 	for {
-		left, doubt := orphans(mark)
+		left, doubt := orphans(of)
 		if len(left) == 0 {
 			if !doubt || time.Now().After(sure) {
 				return true
@@ -134,27 +136,41 @@ func awaitOrphan(pid int, deadline time.Time) bool {
 	}
 }
 
-// orphans returns those of our children that have the mark, with their names. In
-// doubt is what has no environment to be seen: it may be about to end, or to
-// become another program.
-func orphans(mark string) (left map[int]string, doubt bool) {
-	if mark == "" {
+// orphans returns those of our children that a process has left behind, with
+// their names. In doubt is what has no environment to be seen: it may be about to
+// end, or to become another program.
+func orphans(of trace) (left map[int]string, doubt bool) {
+	if of.mark == "" {
 		return nil, false
 	}
 	left = make(map[int]string)
 	for pid, p := range everyProcess() {
-		if p.parent != os.Getpid() || p.gone() {
+		if p.parent != os.Getpid() || p.gone() || isKnown(pid) {
 			continue
 		}
 		dir := "/proc/" + strconv.Itoa(pid)
 		switch environ, err := os.ReadFile(dir + "/environ"); {
 		case err != nil: // it has ended, or is not for us to see
-		case len(environ) == 0:
-			doubt = true
-		case bears(string(environ), mark):
+		case bears(string(environ), of.mark), holds(dir, of.socket):
 			name, _ := os.ReadFile(dir + "/comm")
 			left[pid] = fmt.Sprintf("%s (%d)", strings.TrimSpace(string(name)), pid)
+		case len(environ) == 0:
+			doubt = true
 		}
 	}
 	return left, doubt
+}
+
+// holds reports whether the process whose folder in /proc is dir has a socket
+// open: then it may take requests, whatever it has written over its environment.
+func holds(dir string, socket uint64) bool {
+	if socket == 0 {
+		return false
+	}
+	name := fmt.Sprintf("socket:[%d]", socket)
+	open, _ := os.ReadDir(dir + "/fd")
+	return slices.ContainsFunc(open, func(fd os.DirEntry) bool {
+		target, _ := os.Readlink(dir + "/fd/" + fd.Name())
+		return target == name
+	})
 }

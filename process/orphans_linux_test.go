@@ -80,6 +80,24 @@ var adopters = map[string]func(a adopted) error{
 			return nil
 		})
 	},
+	// One that bears no mark is known by the socket that it has, whether its
+	// parent was asked to end or has crashed.
+	"unmarked": func(a adopted) error {
+		const start = `exec 4<&0; env -i setsid sh -c "$1" <&4` // of what runs in the background, 0 is /dev/null
+		if err := a.leavesBy(start, "trap 'exit' TERM; echo pid $$; for i in $(seq 3000); do sleep 0.01; done", time.Minute, 0, func(g *Group) error {
+			return g.Stop(context.Background())
+		}); err != nil {
+			return err
+		}
+		return a.leavesBy(start, "echo pid $$; for i in $(seq 3000); do sleep 0.01; done", time.Minute, 1, func(g *Group) error {
+			first := g.Status()[0].PID
+			syscall.Kill(first, syscall.SIGKILL)
+			if err := soon(func() bool { return g.Status()[0].PID != first }); err != nil {
+				return err
+			}
+			return g.Stop(context.Background())
+		})
+	},
 	// But not longer than it may.
 	"deaf": func(a adopted) error {
 		return a.leaves("trap '' TERM; echo pid $$; for i in $(seq 3000); do sleep 0.01; done", 100*time.Millisecond, 1, func(g *Group) error {
@@ -126,7 +144,12 @@ var adopters = map[string]func(a adopted) error{
 // its number, and ends it. No orphan may be there then; it is said of those that
 // had to be killed.
 func (a adopted) leaves(script string, timeout time.Duration, killed int, end func(*Group) error) error {
-	spec := Spec{Args: []string{"/bin/sh", "-c", `setsid sh -c "$1" & trap 'exit 0' TERM; wait; wait`, "sh", script}, StopTimeout: timeout, Log: a.log.Logger()}
+	return a.leavesBy(`setsid sh -c "$1"`, script, timeout, killed, end)
+}
+
+// leavesBy is leaves with the command that starts the orphan.
+func (a adopted) leavesBy(start, script string, timeout time.Duration, killed int, end func(*Group) error) error {
+	spec := Spec{Args: []string{"/bin/sh", "-c", start + ` & trap 'exit 0' TERM; wait; wait`, "sh", script}, StopTimeout: timeout, Log: a.log.Logger()}
 	g, err := NewGroup(spec, 1, os.Getenv("TMPDIR"))
 	if err != nil {
 		return err

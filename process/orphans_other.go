@@ -6,6 +6,6 @@ package process
 // descendants that lose their own.
 func Adopt() (stop func(), err error) { return func() {}, nil }
 
-func endOrphans(string, map[int]string) (all bool) { return true }
+func endOrphans(trace, map[int]string) (all bool) { return true }
 
-func orphans(string) (left map[int]string, doubt bool) { return nil, false }
+func orphans(trace) (left map[int]string, doubt bool) { return nil, false }

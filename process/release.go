@@ -38,7 +38,7 @@ func (r *running) release(status syscall.WaitStatus, reaped bool) {
 		if reaped {
 			reapGroup(r.pid)
 		}
-		left, doubt := orphans(r.mark)
+		left, doubt := orphans(r.trace)
 		for pid := range left {
 			if !told[pid] {
 				told[pid] = true

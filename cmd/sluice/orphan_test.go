@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -83,6 +85,52 @@ func TestNoOrphans(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A php-fpm behind a script that does not become it is no descendant of the script
+// any more when that ends, and has written over its environment: it ends all the
+// same.
+func TestFPMBehindScript(t *testing.T) {
+	fpm := testpeer.Need(t, "php-fpm*", "php-fpm")
+	ctx := bounded(t)
+	dir := t.TempDir()
+	file, around := filepath.Join(dir, "sluice.toml"), filepath.Join(dir, "php-fpm")
+	text := "listen = [\"127.0.0.1:0\"]\nroot = \".\"\n[backend.php]\nphp = \"./php-fpm\"\nprocesses.max = 1\n[[route]]\npath = \"*.php\"\nbackend = \"php\"\n"
+	if err := errors.Join(os.WriteFile(file, []byte(text), 0o600), os.WriteFile(around, []byte("#!/bin/sh\n"+fpm+" \"$@\"\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	p := startProgram(ctx, t, "serve", "-c", file)
+	all := func(not []proc) (found []proc) { // the script, a master and its process
+		for len(found) < 3 && ctx.Err() == nil {
+			found = slices.DeleteFunc(descendants(t, p.cmd.Process.Pid), func(p proc) bool { return slices.Contains(not, p) || p.state == "Z" })
+			time.Sleep(10 * time.Millisecond)
+		}
+		if len(found) < 3 {
+			t.Fatalf("processes: %v, want a script, a php-fpm and what it has started", found)
+		}
+		return found
+	}
+	ended := func(left []proc) {
+		for _, was := range left {
+			for lives(was) {
+				if ctx.Err() != nil {
+					t.Fatalf("process %d (%s) is left", was.pid, was.name)
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+	}
+	first := all(nil)
+	if err := syscall.Kill(first[0].pid, syscall.SIGKILL); err != nil { // the script
+		t.Fatal(err)
+	}
+	ended(first)
+	second := all(first)
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-p.done
+	ended(second)
 }
 
 // lives reports whether a process is still there.

@@ -39,9 +39,13 @@ func (b *Backend) Adjust(cfg config.Backend) {
 	b.client.Adjust(newClient(cfg, nil))
 	b.pool.SetQueue(cfg.Queue.Max, cfg.Queue.Timeout)
 	if was.Processes != cfg.Processes && !b.Foreign() {
-		b.follow(b.recipe.Rule(cfg), b.slots())
+		b.follow(b.recipe.Rule(cfg), b.group.Wanted())
 	}
-	b.log.Info("backend changed, its processes stay")
+	if b.Foreign() {
+		b.log.Info("backend changed")
+	} else {
+		b.log.Info("backend changed, its processes stay")
+	}
 }
 
 // givenUpIdle is how long processes stay that hardly anybody needs any more.

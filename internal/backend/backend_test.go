@@ -105,6 +105,29 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// Counts that change while processes are being replaced are those of the
+// processes that are wanted, not of both generations.
+func TestAdjustWhileReplacing(t *testing.T) {
+	cfg := own(t, 0)
+	cfg.Command = append([]string{"/bin/sh", "-c", `sleep 1; exec "$@"`, "-"}, cfg.Command...)
+	cfg.Processes = config.Processes{Scales: true, Min: 3, Max: 12, IdleTimeout: time.Hour}
+	b, _ := begin(t, cfg)
+	defer b.Release(context.Background())
+	over := make(chan error, 1)
+	go func() { over <- b.group.Restart(t.Context()) }()
+	for len(b.Status().Processes) < 6 { // until both generations are there
+		time.Sleep(time.Millisecond)
+	}
+	cfg.Processes.Max = 13
+	b.Adjust(cfg)
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+	if n := b.group.Wanted(); n != 3 {
+		t.Errorf("%d processes are wanted, want 3", n)
+	}
+}
+
 // What cannot be started leaves nothing behind, wherever it has failed.
 func TestStartFails(t *testing.T) {
 	for name, tt := range map[string]struct {

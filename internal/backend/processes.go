@@ -21,6 +21,7 @@ func (b *Backend) prepare() (err error) {
 	if b.recipe, err = recipe.Of(b.cfg, b.from.Root, b.dir); err != nil {
 		return err
 	}
+	b.client.Cautious = b.recipe.FPM() // nobody uses it yet
 	b.recipe.Announce(b.log)
 	if err = b.recipe.WriteFile(); err != nil {
 		return err
@@ -61,22 +62,12 @@ func (b *Backend) WaitReady(ctx context.Context) error {
 }
 
 // Ready returns how many processes take requests.
-func (b *Backend) Ready() int {
-	return b.count(func(s process.Status) bool { return s.State == process.Ready && !s.Dead })
-}
-
-// slots returns how many processes there are, or are to be: also those that have
-// not come up.
-func (b *Backend) slots() int {
-	return b.count(func(s process.Status) bool { return s.State < process.Draining })
-}
-
-func (b *Backend) count(is func(process.Status) bool) (n int) {
+func (b *Backend) Ready() (n int) {
 	if b.Foreign() {
 		return 0
 	}
 	for _, s := range b.group.Status() {
-		if is(s) {
+		if s.State == process.Ready && !s.Dead {
 			n++
 		}
 	}

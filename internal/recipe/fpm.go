@@ -27,17 +27,24 @@ func (r *Recipe) addFPM(dir string) error {
 	case r.cfg.Chroot != "":
 		return errors.New("chroot is not for php-fpm, whose configuration is outside: take a php-cgi")
 	}
+	if _, given := r.cfg.Env[fpmSockets]; given {
+		return errors.New("env." + fpmSockets + " is how php-fpm is told of its socket, and is set by Sluice: take it away")
+	}
 	r.MaxLoad = cmp.Or(r.MaxLoad, mostProcesses(r.cfg))
 	r.MaxRequests, r.HungTimeout = 0, 0 // it sees to that itself
 	r.file, r.content = filepath.Join(dir, "php-fpm.conf"), fpmConfig(r.cfg, r.account)
 	r.Spec.Args = []string{r.php.Path, "--nodaemonize", "--fpm-config", r.file}
 	r.Spec.Listen = process.AlsoOnDescriptor3
-	r.Spec.Env = slices.DeleteFunc(r.Spec.Env, func(e string) bool { return strings.HasPrefix(e, "FPM_SOCKETS=") })
-	r.Spec.Env = append(r.Spec.Env, "FPM_SOCKETS="+fpmListen+"=3")
+	r.Spec.Env = slices.DeleteFunc(r.Spec.Env, func(e string) bool { return strings.HasPrefix(e, fpmSockets+"=") })
+	r.Spec.Env = append(r.Spec.Env, fpmSockets+"="+fpmListen+"=3")
 	r.Spec.StopSignal = fpmStop
 	r.Spec.Credential = nil // its master starts its processes as somebody else
 	return nil
 }
+
+// fpmSockets is the variable with the names and descriptors of sockets that a
+// php-fpm inherits.
+const fpmSockets = "FPM_SOCKETS"
 
 // fpmListen is what php-fpm calls the socket that it inherits (FPM_SOCKETS is how
 // it hands its own to itself, when SIGUSR2 replaces its program). It removes the

@@ -34,6 +34,7 @@ func TestCheckLooksAtPHP(t *testing.T) {
 		{"php-cgi", config.Backend{PHP: cgi, Processes: config.Processes{MaxAge: time.Hour, MaxMemory: 1 << 30}}, ""},
 		{"max_memory of php-fpm", config.Backend{PHP: fpm, Processes: config.Processes{MaxMemory: 1 << 30}}, "processes.max_memory"},
 		{"chroot of php-fpm", config.Backend{PHP: fpm, Chroot: dir}, "chroot"},
+		{"php-fpm's own variable", config.Backend{PHP: fpm, Env: map[string]string{"FPM_SOCKETS": "/x=3"}}, "env.FPM_SOCKETS"},
 		{"an account that is not there", config.Backend{PHP: fpm, As: config.Account{User: "nobody-there"}}, `no user "nobody-there"`},
 		{"a group that is not there", config.Backend{PHP: cgi, As: config.Account{User: "nobody", Group: "nobody-there"}}, `no group "nobody-there"`},
 		{"a program that is not there", config.Backend{PHP: "/nonexistent/php-fpm"}, "/nonexistent/php-fpm"},

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package process
+
+func (s *socket) queued() int { return -1 }
