@@ -82,7 +82,8 @@ func TestFPMGroup(t *testing.T) {
 // However many processes php-fpm has, it is one for us, which we leave alone.
 func TestFPMRule(t *testing.T) {
 	fpm := testpeer.Need(t, "php-fpm*", "php-fpm")
-	cfg := config.Backend{Name: "php", PHP: fpm, Env: map[string]string{"FPM_SOCKETS": "/other=4"},
+	t.Setenv("FPM_SOCKETS", "/other=4")
+	cfg := config.Backend{Name: "php", PHP: fpm, CopyEnv: []string{"FPM_SOCKETS"},
 		Processes: config.Processes{Min: 1, Max: 5, Spare: 2, Scales: true, IdleTimeout: time.Hour, MaxRequests: 100, HungTimeout: time.Minute}}
 	r, err := Of(cfg, t.TempDir(), t.TempDir())
 	if err != nil {
