@@ -12,17 +12,17 @@ type bounds struct {
 // Adjust puts the DialTimeout, FirstByteTimeout, ReadTimeout, WriteTimeout and
 // MaxIdle of another Client in force, which need not be one that is used. They
 // count for requests that begin from now on; those under way keep what they
-// began with. Connections stay, unless the WriteTimeout is another one or fewer
-// are to be kept: then each is closed when it is not used any more.
+// began with. If any of them is another than before, each connection is closed
+// when it is not used any more.
 //
 // Unlike a new Client, one that is adjusted leaves no idle connections behind,
 // which would occupy an application with few processes.
 func (c *Client) Adjust(to *Client) {
-	was, is := c.bounds(), to.bounds()
-	c.adjusted.Store(is)
-	if was.write == is.write && was.idle <= is.idle {
+	is := to.bounds()
+	if *c.bounds() == *is {
 		return
 	}
+	c.adjusted.Store(is)
 	for _, h := range c.known() {
 		h.forgetAll()
 	}

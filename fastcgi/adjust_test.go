@@ -1,8 +1,11 @@
 package fastcgi
 
 import (
+	"context"
 	"errors"
 	"io"
+	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,29 +13,27 @@ import (
 
 // A request keeps the times that it began with; the next one has the others.
 func TestAdjustTimes(t *testing.T) {
-	silent := func(_ *kept, c *appConn) { io.Copy(io.Discard, c) }
-	for name, tt := range map[string]struct {
-		after time.Duration // the beginning of the request; zero: before it
-		want  string
-	}{
-		"before a request": {0, "fastcgi: receive unix:/nonexistent/s: no answer for 2s"},
-		"while it waits":   {time.Second, "fastcgi: receive unix:/nonexistent/s: no answer for 10s"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			withKept(t, &Client{FirstByteTimeout: 10 * time.Second, IdleTimeout: -1}, silent, func(t *testing.T, k *kept) {
-				to := &Client{FirstByteTimeout: 2 * time.Second}
-				if tt.after == 0 {
-					k.client.Adjust(to)
-				} else {
-					time.AfterFunc(tt.after, func() { k.client.Adjust(to) })
-				}
-				_, err := k.do(get("/"))
-				if err == nil || err.Error() != tt.want {
-					t.Errorf("error %v, want %q", err, tt.want)
-				}
-			})
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		silent := func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go io.Copy(io.Discard, theirs) // until ours is closed
+			return ours, nil
+		}
+		c := &Client{FirstByteTimeout: 10 * time.Second, IdleTimeout: -1, Dial: silent}
+		defer c.Close()
+		wants := func(want string) {
+			_, _, err := fetch(t.Context(), c, nowhere, get("/"))
+			if err == nil || err.Error() != want {
+				t.Errorf("error %v, want %q", err, want)
+			}
+		}
+		var first sync.WaitGroup
+		first.Go(func() { wants("fastcgi: receive unix:/nonexistent/s: no answer for 10s") })
+		time.Sleep(time.Second)
+		c.Adjust(&Client{FirstByteTimeout: 2 * time.Second})
+		wants("fastcgi: receive unix:/nonexistent/s: no answer for 2s")
+		first.Wait()
+	})
 }
 
 // A connection stays if nothing of it changes; there is nowhere to connect to for
@@ -51,10 +52,11 @@ func TestAdjustConnections(t *testing.T) {
 		to    *Client
 		stays bool
 	}{
-		"times":        {&Client{FirstByteTimeout: time.Second, ReadTimeout: time.Second, DialTimeout: time.Second}, true},
-		"more to keep": {&Client{MaxIdle: 100}, true},
+		"nothing":      {&Client{MaxIdle: DefaultMaxIdle, ReadTimeout: DefaultReadTimeout}, true},
+		"dials":        {&Client{DialTimeout: time.Second}, false},
+		"first bytes":  {&Client{FirstByteTimeout: time.Second}, false},
+		"reads":        {&Client{ReadTimeout: time.Second}, false},
 		"writes":       {&Client{WriteTimeout: time.Second}, false},
-		"fewer":        {&Client{MaxIdle: 1}, false},
 		"none to keep": {&Client{MaxIdle: -1}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,13 +15,14 @@ import (
 // as the connection is open, so that a close by the application is seen at
 // once, whether requests are under way or not; close ends it.
 type conn struct {
-	host *host
-	nc   net.Conn
-	out  outbox
-	put  int64 // under the outbox's lock: bytes that were put into it
-	most int   // requests at a time
-	keep bool  // the application is asked to leave it open
-	age  int   // of the host, when it was made
+	host   *host
+	nc     net.Conn
+	bounds *bounds // of its requests, see Client.Adjust
+	out    outbox
+	put    int64 // under the outbox's lock: bytes that were put into it
+	most   int   // requests at a time
+	keep   bool  // the application is asked to leave it open
+	age    int   // of the host, when it was made
 
 	answers atomic.Int32 // complete ones
 	flow    atomic.Int64 // window that the application has agreed to give us; 0: none
@@ -47,12 +48,12 @@ type conn struct {
 }
 
 func (h *host) newConn(nc net.Conn, most, age int, keep bool) *conn {
-	c := &conn{host: h, nc: nc, most: most, keep: keep, age: age, reserved: 1}
+	c := &conn{host: h, nc: nc, bounds: h.client.bounds(), most: most, keep: keep, age: age, reserved: 1}
 	if most > 1 {
 		c.streams = make(map[uint16]*exchange)
 		c.aborted = make(map[uint16]bool)
 	}
-	c.out.init(nc, h.client.bounds().write, c.writeFailed)
+	c.out.init(nc, c.bounds.write, c.writeFailed)
 	c.running.add(1)
 	h.conns.Add(1)
 	go c.read()

@@ -19,7 +19,6 @@ type exchange struct {
 	ctx      context.Context
 	c        *conn
 	r        *cgi.Request
-	bounds   *bounds
 	id       uint16
 	over     bool // under conn.mu: the answer has ended
 	finished atomic.Bool
@@ -63,7 +62,7 @@ type exchange struct {
 func newExchange(ctx context.Context, c *conn, r *cgi.Request) *exchange {
 	w := c.takeWaiter()
 	client := c.host.client
-	x := &exchange{ctx: ctx, c: c, r: r, bounds: client.bounds(), waiter: w, token: w.token}
+	x := &exchange{ctx: ctx, c: c, r: r, waiter: w, token: w.token}
 	x.changed.L = &x.mu
 	x.may = int64(client.window())
 	x.a.parser.MaxBytes, x.a.parser.MaxFields = client.MaxHead, client.MaxFields

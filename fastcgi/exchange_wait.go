@@ -50,9 +50,9 @@ func (x *exchange) patience() time.Duration {
 	x.mu.Lock()
 	answering, sending, pieces := x.answering(), x.sending, x.a.pieces
 	x.mu.Unlock()
-	limit := x.bounds.firstByte
+	limit := x.c.bounds.firstByte
 	if answering {
-		limit = x.bounds.read
+		limit = x.c.bounds.read
 	}
 	switch {
 	case sending && !answering:
@@ -79,7 +79,7 @@ func (x *exchange) tooSlow() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.answering() {
-		return dial.Timeout(fmt.Sprintf("no further byte of the answer for %v", x.bounds.read))
+		return dial.Timeout(fmt.Sprintf("no further byte of the answer for %v", x.c.bounds.read))
 	}
-	return dial.Timeout(fmt.Sprintf("no answer for %v", x.bounds.firstByte))
+	return dial.Timeout(fmt.Sprintf("no answer for %v", x.c.bounds.firstByte))
 }

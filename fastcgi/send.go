@@ -138,7 +138,7 @@ func (x *exchange) wakeWrite() (stop func() bool) {
 
 // writeBy sets the time until which the next write must be done.
 func (x *exchange) writeBy() {
-	t := x.bounds.write
+	t := x.c.bounds.write
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if t > 0 && !x.finished.Load() {

@@ -125,7 +125,7 @@ func (x *exchange) sendPiece(out []byte, kind Type, content []byte, last bool) e
 func (x *exchange) takeCredit(n int) (int, error) {
 	var overdue *time.Timer
 	n, err := x.credit.take(n, func() {
-		if t := x.bounds.write; t > 0 {
+		if t := x.c.bounds.write; t > 0 {
 			overdue = time.AfterFunc(t, func() {
 				x.credit.fail(&sendError{dial.Timeout(fmt.Sprintf("the application has not read on in the request body for %v", t)), false})
 			})
@@ -153,7 +153,7 @@ func (x *exchange) write(b []byte) error {
 	n, err := x.c.nc.Write(b)
 	x.sent.Add(int64(n))
 	if isTimeout(err) {
-		t := x.bounds.write
+		t := x.c.bounds.write
 		err = &sendError{dial.Timeout(fmt.Sprintf("the application has not read on in the request body for %v", t)), false}
 	}
 	return err
