@@ -30,9 +30,8 @@ func (s *Server) prepare(ctx context.Context, cfg *config.Config, old *snapshot,
 }
 
 // build makes the snapshot of a configuration. Backends of old that can go on
-// are used again, unless all are to be made anew; fresh are the others. What
-// those of old are to change is left to Adjust.
-// If it fails, nothing is left behind.
+// are used again, unless all are to be made anew; fresh are the others. What is to
+// change in those of old is left to reload. If it fails, nothing is left behind.
 func (s *Server) build(cfg *config.Config, old *snapshot, anew bool) (_ *snapshot, fresh []*backend.Backend, err error) {
 	snap := &snapshot{
 		cfg:      cfg,
